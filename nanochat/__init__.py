@@ -1,0 +1,25 @@
+"""nanochat: a complete small ChatGPT that can be read in an afternoon.
+
+The modules stand in the order in which the data flows, from text to an answer:
+
+==================================  ==========================================================
+module                              what flows through it
+==================================  ==========================================================
+:mod:`nanochat.common`              runtime, paths, errors
+:mod:`nanochat.corpora`             where text comes from
+:mod:`nanochat.tokenizer`           text to tokens, and back
+:mod:`nanochat.dataloader`          tokens to batches
+:mod:`nanochat.gpt`                 batches to logits: the model
+:mod:`nanochat.accounting`          parameters, arithmetic and memory, counted
+:mod:`nanochat.optim`               gradients to weights
+:mod:`nanochat.train`               the training loop
+:mod:`nanochat.checkpoint`          state to disk, and back
+:mod:`nanochat.engine`              tokens to more tokens
+:mod:`nanochat.evaluate`            how good the model is
+:mod:`nanochat.tiny`                the recipe of the model that the site trains
+:mod:`nanochat.interop`             checkpoints for other libraries
+:mod:`nanochat.stages`              the commands
+==================================  ==========================================================
+"""
+
+__version__ = "0.1.0"
