@@ -1,0 +1,135 @@
+"""The look of the site: one palette for pages, code and pictures, in a light and a dark scheme.
+
+The colours come from :mod:`nanochat.figures`; this file only hands them to furo and to Pygments. What cannot
+be said with colours alone stands in ``docs/_static/nanochat.css``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pygments.style import Style
+from pygments.token import (
+    Comment,
+    Error,
+    Generic,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    Punctuation,
+    String,
+    Token,
+)
+from sphinx.application import Sphinx
+
+from nanochat.figures import HEAT, PALETTE
+
+STATIC = Path(__file__).resolve().parents[1] / "_static"
+
+
+def _styles(dark: bool) -> dict[Any, str]:
+    colour = {name: pair[dark] for name, pair in PALETTE.items()}
+    return {
+        Token: colour["ink"],
+        Comment: f"italic {colour['muted']}",
+        Keyword: f"bold {colour['accent']}",
+        Keyword.Constant: colour["violet"],
+        Name.Builtin: colour["blue"],
+        Name.Builtin.Pseudo: f"italic {colour['muted']}",
+        Name.Class: f"bold {colour['blue']}",
+        Name.Function: f"bold {colour['blue']}",
+        Name.Decorator: colour["violet"],
+        Name.Exception: colour["rose"],
+        Name.Tag: colour["accent"],
+        Name.Attribute: colour["blue"],
+        String: colour["green"],
+        String.Doc: f"italic {colour['green']}",
+        String.Escape: colour["amber"],
+        Number: colour["amber"],
+        Operator: colour["ink"],
+        Operator.Word: f"bold {colour['accent']}",
+        Punctuation: colour["muted"],
+        Generic.Prompt: colour["muted"],
+        Generic.Output: colour["ink"],
+        Generic.Heading: f"bold {colour['ink']}",
+        Generic.Subheading: f"bold {colour['ink']}",
+        Generic.Deleted: colour["rose"],
+        Generic.Inserted: colour["green"],
+        Generic.Traceback: colour["rose"],
+        Generic.Emph: "italic",
+        Generic.Strong: "bold",
+        Error: colour["rose"],
+    }
+
+
+class Light(Style):
+    """Code on a light page."""
+
+    name = "nanochat-light"
+    background_color = PALETTE["panel"][0]
+    highlight_color = "#e3f0ef"
+    line_number_color = PALETTE["muted"][0]
+    styles = _styles(dark=False)
+
+
+class Dark(Style):
+    """Code on a dark page."""
+
+    name = "nanochat-dark"
+    background_color = PALETTE["panel"][1]
+    highlight_color = "#24393d"
+    line_number_color = PALETTE["muted"][1]
+    styles = _styles(dark=True)
+
+
+FURO = {
+    "color-brand-primary": "accent",
+    "color-brand-content": "accent",
+    "color-brand-visited": "violet",
+    "color-background-primary": "paper",
+    "color-background-secondary": "panel",
+    "color-background-border": "line",
+    "color-foreground-primary": "ink",
+    "color-foreground-secondary": "muted",
+    "color-foreground-muted": "muted",
+    "color-foreground-border": "muted",
+    "color-sidebar-background": "panel",
+    "color-sidebar-link-text": "ink",
+    "color-sidebar-link-text--top-level": "ink",
+    "color-inline-code-background": "panel",
+    "color-api-name": "ink",
+    "color-api-pre-name": "muted",
+    "color-api-keyword": "accent",
+}
+
+
+def variables(dark: bool) -> dict[str, str]:
+    """Return the CSS variables of one scheme: ``nc-ink`` and so on, and furo's own in terms of them."""
+    own = {f"nc-{name}": pair[dark] for name, pair in PALETTE.items()}
+    own["nc-heat"] = HEAT
+    return own | {name: f"var(--nc-{colour})" for name, colour in FURO.items()}
+
+
+def _theme(app: Sphinx, config: Any) -> None:
+    config.html_theme_options = {
+        "light_css_variables": variables(dark=False),
+        "dark_css_variables": variables(dark=True),
+        "sidebar_hide_name": True,
+        **config.html_theme_options,
+    }
+
+
+def _context(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    context["logo_svg"] = (STATIC / "logo.svg").read_text(encoding="utf-8").strip()
+
+
+def setup_look(app: Sphinx) -> None:
+    """Give the site its colours, its code styles and its style sheet."""
+    app.connect("config-inited", _theme, priority=100)
+    app.connect("html-page-context", _context)
+    app.add_css_file("katex/katex.min.css", priority=400)
+    app.add_css_file("nanochat.css", priority=700)
+    app.add_js_file("tips.js", loading_method="defer")
+    app.add_js_file("problems.js", loading_method="defer")
