@@ -28,7 +28,9 @@ def only_build(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.exit(f"another build is writing into {folder}: wait until it is done (the lock goes when it ends)")
+            sys.exit(
+                f"another build is writing into {folder}: wait until it is done (the lock goes when it ends)"
+            )
         yield
 
 
@@ -74,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     if status:
         print("\nthe site was NOT built: the messages above say what to mend", file=sys.stderr)
         return status
-    print(f"\nopen {out.relative_to(ROOT) / 'index.html'}" + ("" if options.draft else ", or run: make serve"))
+    print(
+        f"\nopen {out.relative_to(ROOT) / 'index.html'}" + ("" if options.draft else ", or run: make serve")
+    )
     return 0
 
 

@@ -79,7 +79,9 @@ class Muon(torch.optim.Optimizer):
         params = list(params)
         for p in params:
             if p.ndim != 2:
-                raise InputError(f"Muon moves matrices; a parameter of shape {tuple(p.shape)} belongs to AdamW")
+                raise InputError(
+                    f"Muon moves matrices; a parameter of shape {tuple(p.shape)} belongs to AdamW"
+                )
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

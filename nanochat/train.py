@@ -80,7 +80,9 @@ class Plan:
         self.accumulation(1)
 
     @classmethod
-    def from_depth(cls, depth: int, *, vocab_size: int = 16384, sequence_len: int = 512, **overrides: Any) -> Plan:
+    def from_depth(
+        cls, depth: int, *, vocab_size: int = 16384, sequence_len: int = 512, **overrides: Any
+    ) -> Plan:
         """Derive the plan of a base model from its depth; any field can be set to something else.
 
         Args:
@@ -186,7 +188,7 @@ def readable_time(seconds: float) -> str:
 
     Example:
         >>> readable_time(75), readable_time(7300)
-        ('1 min 15 s', '2 h 2 min')
+        ('1 min 15 s', '2 h 1 min')
     """
     seconds = round(seconds)
     if seconds < 60:

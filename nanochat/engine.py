@@ -1,0 +1,360 @@
+r"""The engine: from tokens to more tokens, one at a time, without computing anything twice.
+
+A model scores every possible next token. The engine picks one, appends it, and asks again. The keys and values of the
+positions before are kept in a :class:`KVCache`, so that each new token costs one pass over one position and not over the
+whole text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanochat.common import InputError
+from nanochat.gpt import GPT, GPTConfig
+from nanochat.tokenizer import Tokenizer
+
+MIN_TEMPERATURE = 1e-3
+"""Temperatures between 0 and this would overflow the division and are refused; 0 itself means the best token."""
+
+
+class KVCache:
+    """The keys and values of all positions so far, of every layer, in memory that is claimed once.
+
+    Args:
+        config: The sizes of the model.
+        batch_size: B, the number of rows.
+        capacity: S, the number of positions that fit.
+        dtype: The precision of keys and values.
+        device: Where they live.
+
+    Raises:
+        InputError: If rows or positions are fewer than 1 or the positions more than the context of the model.
+    """
+
+    def __init__(
+        self,
+        config: GPTConfig,
+        batch_size: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+    ) -> None:
+        if batch_size < 1 or not 1 <= capacity <= config.sequence_len:
+            raise InputError(
+                f"a cache of {batch_size} rows and {capacity} positions is impossible: at least 1 row, and from 1 to "
+                f"{config.sequence_len} positions (the context)"
+            )
+        shape = (config.n_layer, batch_size, capacity, config.n_kv_head, config.head_size)
+        self.keys = torch.empty(shape, dtype=dtype, device=device)
+        """Keys, ``(L, B, S, G, D)``; what lies beyond ``length`` has no meaning."""
+        self.values = torch.empty(shape, dtype=dtype, device=device)
+        """Values, ``(L, B, S, G, D)``."""
+        self.length = 0
+        """Positions held so far; the model moves it on after its last layer."""
+
+    @property
+    def capacity(self) -> int:
+        """The number of positions that fit."""
+        return self.keys.size(2)
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the keys and values of new positions to one layer.
+
+        Args:
+            layer: The number of the layer, from 0.
+            k: New keys, ``(B, T, G, D)``.
+            v: New values, ``(B, T, G, D)``.
+
+        Returns:
+            Keys and values of all positions so far, each ``(B, S, G, D)``, where S counts the new ones too.
+
+        Raises:
+            InputError: If the new positions do not fit.
+        """
+        end = self.length + k.size(1)
+        if end > self.capacity:
+            raise InputError(
+                f"{end} positions do not fit into a cache of {self.capacity}: make it larger or drop the oldest tokens"
+            )
+        self.keys[layer, :, self.length : end] = k
+        self.values[layer, :, self.length : end] = v
+        return self.keys[layer, :, :end], self.values[layer, :, :end]
+
+    def repeat(self, batch_size: int) -> KVCache:
+        """Copy the cache of one row into a new one with ``batch_size`` equal rows of the same capacity."""
+        copy = object.__new__(KVCache)
+        copy.keys = self.keys.repeat(1, batch_size, 1, 1, 1)
+        copy.values = self.values.repeat(1, batch_size, 1, 1, 1)
+        copy.length = self.length
+        return copy
+
+
+def check_sampling(temperature: float, top_k: int | None, vocab_size: int) -> None:
+    """Refuse settings of :func:`sample` that have no meaning.
+
+    Args:
+        temperature: 0, or a finite number of at least 0.001.
+        top_k: None, or a whole number of at least 1; more than the vocabulary means all of it.
+        vocab_size: V.
+
+    Raises:
+        InputError: The message names the value and the rule.
+    """
+    number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
+    if not number or not math.isfinite(temperature) or temperature < 0 or 0 < temperature < MIN_TEMPERATURE:
+        raise InputError(
+            f"temperature={temperature!r} must be 0 (always the best token) or a finite number of at least "
+            f"{MIN_TEMPERATURE}; 1 leaves the model's probabilities as they are"
+        )
+    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+        raise InputError(
+            f"top_k={top_k!r} must be None (no limit) or a whole number from 1 to the vocabulary's {vocab_size}"
+        )
+
+
+def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
+    r"""Turn scores into the probabilities from which the next token is drawn.
+
+    :math:`p = \mathrm{softmax}(z / \tau)` over the ``top_k`` best tokens, zero for all others. A temperature below 1
+    favours the likely tokens more, one above 1 less.
+
+    Args:
+        logits: Scores :math:`z`, ``(B, V)``.
+        temperature: :math:`\tau`; 0 puts everything on the best token.
+        top_k: How many of the best tokens stay in the game; None means all.
+
+    Returns:
+        Probabilities, ``(B, V)``; each row sums to 1.
+
+    Raises:
+        InputError: If a setting has no meaning, or the model produced NaN or infinity.
+
+    Example:
+        >>> next_token_probabilities(torch.tensor([[0.0, 0.0, -1.0]]), top_k=2).tolist()
+        [[0.5, 0.5, 0.0]]
+    """
+    check_sampling(temperature, top_k, logits.size(-1))
+    if not torch.isfinite(logits).all():
+        raise InputError("the model produced NaN or infinity instead of scores: its weights are damaged")
+    logits = logits.float()
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    if top_k is not None and top_k < logits.size(-1):
+        kept = torch.topk(logits, top_k)
+        logits = torch.full_like(logits, -math.inf).scatter_(-1, kept.indices, kept.values)
+    return torch.softmax(logits / temperature, dim=-1)
+
+
+def sample(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw the next token of each row.
+
+    Args:
+        logits: Scores, ``(B, V)``.
+        temperature: See :func:`next_token_probabilities`.
+        top_k: See :func:`next_token_probabilities`.
+        generator: Source of chance; the same one in the same state draws the same tokens.
+
+    Returns:
+        Ids, ``(B,)``.
+
+    Raises:
+        InputError: If a setting has no meaning, or the model produced NaN or infinity.
+
+    Example:
+        >>> sample(torch.tensor([[0.0, 2.0, 1.0]]), temperature=0).tolist()
+        [1]
+    """
+    p = next_token_probabilities(logits, temperature, top_k)
+    return p.argmax(-1) if temperature == 0 else torch.multinomial(p, 1, generator=generator).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One new token for each row, as :meth:`Engine.stream` yields it."""
+
+    tokens: list[int]
+    """The new id of each row; rows that have ended repeat their last one."""
+    active: list[bool]
+    """Whether the token of each row counts: False once a row has ended."""
+
+
+class Engine:
+    """Generates text from a model: one prompt, one or several continuations.
+
+    Args:
+        model: The model.
+        tokenizer: The tokenizer that the model was trained with.
+
+    Raises:
+        InputError: If the tokenizer knows more tokens than the model.
+    """
+
+    def __init__(self, model: GPT, tokenizer: Tokenizer) -> None:
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise InputError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.config.vocab_size}: "
+                f"load the tokenizer that the model was trained with"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+
+    def stream(
+        self,
+        prompt: Sequence[int],
+        num_samples: int = 1,
+        max_tokens: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: int = 42,
+        stop: Sequence[int] | None = None,
+        use_cache: bool = True,
+    ) -> Iterator[Step]:
+        """Yield one new token for each row until all rows have ended.
+
+        The prompt is read once and its keys and values are copied to all rows. A row ends after a stop token, which
+        counts as part of it.
+
+        Args:
+            prompt: Ids to start from, at least one; usually the first is the ``<|bos|>`` token.
+            num_samples: B, the rows to continue the prompt in.
+            max_tokens: The most new tokens; None means as many as fit into the context.
+            temperature: See :func:`next_token_probabilities`.
+            top_k: See :func:`next_token_probabilities`.
+            seed: Seed of the draws; the same one gives the same text on the same machine.
+            stop: Ids that end a row; None means ``<|bos|>`` and ``<|assistant_end|>``.
+            use_cache: Whether to keep keys and values. False computes everything again for each token and gives the
+                same text, slower; it is there to be compared with.
+
+        Yields:
+            The new tokens, a :class:`Step` at a time.
+
+        Raises:
+            InputError: If an argument has no meaning or the prompt leaves no room in the context.
+        """
+        model, context = self.model, self.model.config.sequence_len
+        tokens = self._check(prompt, num_samples, max_tokens, seed)
+        check_sampling(temperature, top_k, model.config.vocab_size)
+        room = context - len(tokens)
+        budget = room if max_tokens is None else max_tokens
+        if budget > room:
+            raise InputError(
+                f"a prompt of {len(tokens)} tokens and max_tokens={budget} do not fit into the context of {context}: "
+                f"ask for at most {room} new tokens or shorten the prompt"
+            )
+        ends = set(self.default_stop() if stop is None else stop)
+        generator = torch.Generator(device=model.device).manual_seed(seed)
+        return self._steps(tokens, num_samples, budget, temperature, top_k, generator, ends, use_cache)
+
+    # The decorator, and not a `with` inside, because a `with` would stay in force for the caller between two yields.
+    @torch.inference_mode()
+    def _steps(
+        self,
+        tokens: list[int],
+        num_samples: int,
+        budget: int,
+        temperature: float,
+        top_k: int | None,
+        generator: torch.Generator,
+        ends: set[int],
+        use_cache: bool,
+    ) -> Iterator[Step]:
+        """Do the work of :meth:`stream`, whose arguments have been checked."""
+        if budget < 1:
+            return
+        model = self.model
+        rows = torch.tensor([tokens], dtype=torch.long, device=model.device)
+        active = [True] * num_samples
+        cache = None
+        if use_cache:
+            cache = KVCache(model.config, 1, len(tokens) + budget, model.compute_dtype, model.device)
+        logits = model(rows, cache=cache)[:, -1].repeat(num_samples, 1)
+        rows = rows.repeat(num_samples, 1)
+        if cache is not None and num_samples > 1:
+            cache = cache.repeat(num_samples)
+        for n in range(budget):
+            new = sample(logits, temperature, top_k, generator)
+            ids = new.tolist()
+            yield Step(ids, list(active))
+            active = [on and token not in ends for on, token in zip(active, ids, strict=True)]
+            if not any(active) or n == budget - 1:
+                return
+            if cache is not None:
+                logits = model(new[:, None], cache=cache)[:, -1]
+            else:
+                rows = torch.cat((rows, new[:, None]), dim=1)
+                logits = model(rows)[:, -1]
+
+    def generate(self, prompt: Sequence[int], num_samples: int = 1, **settings: Any) -> list[list[int]]:
+        """Continue a prompt and return all rows at once.
+
+        Args:
+            prompt: Ids to start from.
+            num_samples: The rows to continue the prompt in.
+            settings: The other arguments of :meth:`stream`.
+
+        Returns:
+            For each row its new ids, without the prompt and without the token that ended it.
+        """
+        stop = settings.get("stop")
+        ends = set(self.default_stop() if stop is None else stop)
+        rows: list[list[int]] = [[] for _ in range(num_samples)]
+        for step in self.stream(prompt, num_samples, **settings):
+            for row, token, active in zip(rows, step.tokens, step.active, strict=True):
+                if active and token not in ends:
+                    row.append(token)
+        return rows
+
+    def complete(self, text: str, num_samples: int = 1, **settings: Any) -> list[str]:
+        """Continue a text.
+
+        Args:
+            text: The beginning; it may be empty.
+            num_samples: How many continuations.
+            settings: The other arguments of :meth:`stream`.
+
+        Returns:
+            For each continuation the whole text, beginning included.
+        """
+        prompt = self.tokenizer.encode(text)
+        rows = self.generate([self.tokenizer.bos, *prompt], num_samples, **settings)
+        return [self.tokenizer.decode([*prompt, *row]) for row in rows]
+
+    def default_stop(self) -> tuple[int, ...]:
+        """Return the ids that end a row: the start of another document and the end of an answer."""
+        return (self.tokenizer.bos, self.tokenizer.special("<|assistant_end|>"))
+
+    def _check(self, prompt: Sequence[int], num_samples: int, max_tokens: int | None, seed: int) -> list[int]:
+        """Refuse arguments without meaning; return the prompt as a list."""
+        vocab_size, context = self.model.config.vocab_size, self.model.config.sequence_len
+        for name, value, low, high in (
+            ("num_samples", num_samples, 1, 1 << 20),
+            ("max_tokens", 0 if max_tokens is None else max_tokens, 0, context),
+            ("seed", seed, 0, 2**63 - 1),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise InputError(f"{name}={value!r} must be a whole number from {low} to {high}")
+        tokens = list(prompt)
+        if not tokens:
+            raise InputError("the prompt is empty: start at least with the <|bos|> token (tokenizer.bos)")
+        if len(tokens) > context:
+            raise InputError(
+                f"the prompt has {len(tokens)} tokens, the context holds {context}: shorten the prompt"
+            )
+        for place, token in enumerate(tokens):
+            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocab_size:
+                raise InputError(
+                    f"prompt[{place}] is {token!r}: token ids are whole numbers from 0 to {vocab_size - 1}; "
+                    f"turn text into ids with tokenizer.encode"
+                )
+        return tokens
