@@ -45,7 +45,7 @@ import rustbpe
 import tiktoken
 
 from nanochat.bpe import cut_long_runs, train_bpe_python
-from nanochat.common import InputError, get_logger
+from nanochat.common import InputError, base_dir, get_logger
 
 SPECIAL_TOKENS = (
     "<|bos|>",
@@ -104,7 +104,7 @@ them to it: what the pattern skipped would vanish from the text.
 """
 
 SPLIT_PATTERN = "|".join(SPLIT_PARTS.values())
-"""The regular expression that cuts a text into words, in GPT-4's style: :data:`SPLIT_PARTS`, joined by "or"."""
+"""The regular expression that cuts a text into words, in GPT-4's style: the parts, joined by "or"."""
 
 MIN_VOCAB_SIZE = 256 + len(SPECIAL_TOKENS)
 """The smallest vocabulary: all the bytes and the special tokens, no merges."""
@@ -117,6 +117,11 @@ FORMAT_VERSION = 1
 
 Trainer = Literal["rust", "python"]
 """Who does the training: ``rustbpe``, or the slower, readable :func:`nanochat.bpe.train_bpe_python`."""
+
+
+def tokenizer_path() -> Path:
+    """Return where the stages keep the tokenizer: ``tokenizer/tokenizer.json`` in the base folder."""
+    return base_dir() / "tokenizer" / "tokenizer.json"
 
 
 @contextmanager
@@ -155,17 +160,15 @@ def _checked_documents(texts: Iterable[str]) -> Iterator[str]:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InputError(
-                f"document {index} holds half a surrogate pair ({text[error.start]!r} at character {error.start}), "
-                "which is not text: read the file with errors='replace'"
+                f"document {index} holds half a surrogate pair ({text[error.start]!r} at character "
+                f"{error.start}), which is not text: read the file with errors='replace'"
             ) from error
         if text:
             seen = True
             yield from cut_long_runs(text)
         index += 1
     if not seen:
-        raise InputError(
-            f"no text to train on ({index} documents, all empty): give at least one document with text"
-        )
+        raise InputError(f"no text to train on ({index} documents, all empty): give at least one document with text")
 
 
 def _checked_integer(value: object, what: str) -> int:
@@ -198,9 +201,7 @@ class Tokenizer:
             if not isinstance(token, bytes):
                 raise InputError(f"merge {len(ranks)} is a {type(token).__name__}, not bytes")
             if token in ranks:
-                raise InputError(
-                    f"merge {len(ranks)} ({token!r}) is already token {ranks[token]}: each may occur once"
-                )
+                raise InputError(f"merge {len(ranks)} ({token!r}) is already token {ranks[token]}: each may occur once")
             if not any(token[:cut] in ranks and token[cut:] in ranks for cut in range(1, len(token))):
                 raise InputError(
                     f"merge {len(ranks)} ({token!r}) is not made of two earlier tokens: a merge is missing"
@@ -251,9 +252,7 @@ class Tokenizer:
                 f"{len(SPECIAL_TOKENS)} special tokens) and at most {MAX_VOCAB_SIZE}"
             )
         if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-            raise InputError(
-                f"texts is a {type(texts).__name__}: give the documents as a list of str, such as [text]"
-            )
+            raise InputError(f"texts is a {type(texts).__name__}: give the documents as a list of str, such as [text]")
         documents = _checked_documents(texts)
         n_merges = size - MIN_VOCAB_SIZE
         if trainer == "python":
@@ -262,9 +261,7 @@ class Tokenizer:
             with _rust_panics_named("training"):
                 learner = rustbpe.Tokenizer()
                 learner.train_from_iterator(documents, 256 + n_merges, pattern=pattern)
-            merges = [
-                token for token, rank in sorted(learner.get_mergeable_ranks(), key=lambda pair: pair[1])
-            ][256:]
+            merges = [token for token, rank in sorted(learner.get_mergeable_ranks(), key=lambda pair: pair[1])][256:]
         else:
             raise InputError(f"trainer {trainer!r} is unknown: use 'rust' or 'python'")
         tokenizer = cls(merges, pattern)
@@ -311,9 +308,7 @@ class Tokenizer:
         pieces = [list(cut_long_runs(self._checked_text(text))) for text in texts]
         with _rust_panics_named("encoding"):
             encoded = iter(
-                self._encoding.encode_ordinary_batch(
-                    [piece for cut in pieces for piece in cut], num_threads=threads
-                )
+                self._encoding.encode_ordinary_batch([piece for cut in pieces for piece in cut], num_threads=threads)
             )
         return [[token for _ in cut for token in next(encoded)] for cut in pieces]
 
@@ -363,9 +358,7 @@ class Tokenizer:
         """Return the bytes that one token stands for; those of a special token are its name."""
         index = _checked_integer(token, "token")
         if not 0 <= index < len(self._bytes):
-            raise InputError(
-                f"token {index} is not in the vocabulary: its numbers are 0 to {len(self._bytes) - 1}"
-            )
+            raise InputError(f"token {index} is not in the vocabulary: its numbers are 0 to {len(self._bytes) - 1}")
         return self._bytes[index]
 
     # ------------------------------------------------------------------ the vocabulary
@@ -498,17 +491,13 @@ class Tokenizer:
             if key not in content:
                 raise InputError(f"it has no entry {key!r}")
             if not isinstance(content[key], kind):
-                raise InputError(
-                    f"its entry {key!r} is a {type(content[key]).__name__}, not a {kind.__name__}"
-                )
+                raise InputError(f"its entry {key!r} is a {type(content[key]).__name__}, not a {kind.__name__}")
         if (content["format"], content["version"]) != (FORMAT, FORMAT_VERSION):
             raise InputError(
                 f"its format is {content['format']!r} {content['version']!r}, not {FORMAT!r} {FORMAT_VERSION}"
             )
         if content["special_tokens"] != list(SPECIAL_TOKENS):
-            raise InputError(
-                f"its special tokens are {content['special_tokens']}, not {list(SPECIAL_TOKENS)}"
-            )
+            raise InputError(f"its special tokens are {content['special_tokens']}, not {list(SPECIAL_TOKENS)}")
         merges = []
         for index, code in enumerate(content["merges"]):
             try:
@@ -517,7 +506,5 @@ class Tokenizer:
                 raise InputError(f"merge {256 + index} ({code!r}) is not base64") from None
         tokenizer = cls(merges, content["pattern"])
         if tokenizer.fingerprint != content["fingerprint"]:
-            raise InputError(
-                "its fingerprint does not match its content, so it was changed after it was written"
-            )
+            raise InputError("its fingerprint does not match its content, so it was changed after it was written")
         return tokenizer

@@ -1,0 +1,93 @@
+"""Train a tokenizer on a corpus, and say how well it packs text that it has not seen.
+
+The result is one JSON file that every later stage reads. How well it packs is measured in bytes for each
+token, on the corpus's held-out documents: more bytes for each token mean that a model sees more text in the
+same number of tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from nanochat.common import InputError
+from nanochat.corpora import load_corpus
+from nanochat.stages.flags import parse_flags
+from nanochat.tokenizer import SPECIAL_TOKENS, Tokenizer, Trainer, tokenizer_path
+
+HELD_OUT_DOCUMENTS = 10_000
+"""The most documents that the measurement at the end reads."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags of ``nanochat tok-train``."""
+
+    vocab_size: int = 4096
+    """How many tokens to have, the 256 bytes and the nine special tokens included."""
+    data: str = "wiki"
+    """The corpus: stories, wiki, pydoc, or a folder with text, Markdown or parquet files."""
+    trainer: Trainer = "rust"
+    """Who trains: rust (rustbpe) or python (the readable one, slower); both give the same tokens."""
+    max_characters: int = 2_000_000_000
+    """Stop reading the corpus after the document with which so many characters are reached."""
+    output: Path | None = None
+    """The file to write; tokenizer/tokenizer.json in the base folder if it is not given."""
+
+    def __post_init__(self) -> None:
+        if self.max_characters < 1:
+            raise InputError(f"--max-characters={self.max_characters} must be at least 1")
+
+
+class Counted:
+    """Passes documents on and counts what went through, up to a limit."""
+
+    def __init__(self, documents: Iterable[str], max_characters: int) -> None:
+        self.source, self.max_characters = documents, max_characters
+        self.documents = self.characters = self.bytes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.source:
+            yield text
+            self.documents += 1
+            self.characters += len(text)
+            self.bytes += len(text.encode("utf-8"))
+            if self.characters >= self.max_characters:
+                break
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, measure, save."""
+    settings = parse_flags(Settings, argv, "nanochat tok-train", __doc__)
+    logging.getLogger("rustbpe").setLevel(logging.WARNING)  # it reports every percent of its work
+    corpus = load_corpus(settings.data)
+    texts = Counted(corpus.documents("train"), settings.max_characters)
+
+    started = time.perf_counter()
+    tokenizer = Tokenizer.train(texts, settings.vocab_size, trainer=settings.trainer)
+    seconds = time.perf_counter() - started
+    print(f"corpus      {corpus.title}: {texts.documents:,} documents, {texts.bytes:,} bytes")
+    print(
+        f"vocabulary  {tokenizer.vocab_size:,} tokens: 256 bytes, {len(tokenizer.merges):,} merges, "
+        f"{len(SPECIAL_TOKENS)} special; trained by {settings.trainer} in {seconds:.1f} s"
+    )
+
+    held_out = list(islice(corpus.documents("val"), HELD_OUT_DOCUMENTS))
+    n_bytes = sum(len(text.encode("utf-8")) for text in held_out)
+    n_tokens = sum(len(ids) for ids in tokenizer.encode_batch(held_out))
+    if n_tokens:
+        print(
+            f"held out    {len(held_out):,} documents, {n_bytes:,} bytes in {n_tokens:,} tokens: "
+            f"{n_bytes / n_tokens:.2f} bytes per token"
+        )
+    else:
+        print("held out    the corpus holds nothing out, so nothing was measured")
+
+    path = tokenizer.save(settings.output or tokenizer_path())
+    print(f"saved       {path} (fingerprint {tokenizer.fingerprint[:12]})")
+    if corpus.credit:
+        print(f"credit      {corpus.credit}")

@@ -1,0 +1,1 @@
+"""The stages as modules: ``python -m scripts.tok_train`` is ``nanochat tok-train``."""
