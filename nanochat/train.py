@@ -23,19 +23,13 @@ from nanochat.gpt import GPT, GPTConfig
 from nanochat.optim import Muon, lr_multiplier, make_optimizers, muon_momentum
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything that a training run decides before its first step.
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The settings of a training run that do not depend on what the model is made of.
 
-    Pure arithmetic: the same arguments give the same plan on every machine.
-
-    Example:
-        >>> Plan.from_depth(4).model.n_embd
-        256
+    Each field is also a flag of the training stages, and the sentence below it is the flag's help.
     """
 
-    model: GPTConfig
-    """The sizes of the model."""
     device_batch_size: int = 8
     """Rows that one process computes at once; lower it when memory runs out, the result stays the same."""
     total_batch_size: int = 4096
@@ -61,10 +55,29 @@ class Plan:
     seed: int = 42
     """Seed of the first weights and of the order of the documents."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Recipe):
+    """Everything that a training run decides before its first step.
+
+    Pure arithmetic: the same arguments give the same plan on every machine.
+
+    Example:
+        >>> Plan.from_depth(4).model.n_embd
+        256
+
+    Raises:
+        InputError: If a value is out of range, or the batch does not divide evenly.
+    """
+
+    model: GPTConfig
+    """The sizes of the model."""
+
     def __post_init__(self) -> None:
         for name in ("device_batch_size", "total_batch_size", "num_iterations"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} must be at least 1")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name}={value!r} must be a whole number of at least 1")
         for name in ("matrix_lr", "embedding_lr", "head_lr", "weight_decay", "grad_clip"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -72,7 +85,7 @@ class Plan:
         for name in ("warmup_ratio", "warmdown_ratio", "final_lr_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}={getattr(self, name)} must be between 0 and 1")
-        if self.warmup_steps + self.warmdown_steps > self.num_iterations:
+        if self.warmup_ratio + self.warmdown_ratio > 1:
             raise InputError(
                 f"warmup_ratio={self.warmup_ratio} and warmdown_ratio={self.warmdown_ratio} add up to more than all "
                 f"steps: make their sum at most 1"
@@ -80,16 +93,14 @@ class Plan:
         self.accumulation(1)
 
     @classmethod
-    def from_depth(
-        cls, depth: int, *, vocab_size: int = 16384, sequence_len: int = 512, **overrides: Any
-    ) -> Plan:
+    def from_depth(cls, depth: int, *, vocab_size: int = 16384, sequence_len: int = 512, **overrides: Any) -> Plan:
         """Derive the plan of a base model from its depth; any field can be set to something else.
 
         Args:
             depth: L, the number of layers.
             vocab_size: V.
-            sequence_len: The context in tokens.
-            overrides: Other fields of the plan by name.
+            sequence_len: T, the context in tokens.
+            overrides: Fields of :class:`Recipe` by name.
 
         Returns:
             The plan.
@@ -104,7 +115,8 @@ class Plan:
     @property
     def warmdown_steps(self) -> int:
         """Steps over which the learning rates fall."""
-        return round(self.warmdown_ratio * self.num_iterations)
+        # A sum of shares of at most 1 must not round up to one step too many.
+        return min(round(self.warmdown_ratio * self.num_iterations), self.num_iterations - self.warmup_steps)
 
     @property
     def tokens(self) -> int:
@@ -138,8 +150,8 @@ class Plan:
             below, above = self.total_batch_size // once * once, -(-self.total_batch_size // once) * once
             nearest = f"{below} or {above}" if below else f"{above}"
             raise InputError(
-                f"total_batch_size={self.total_batch_size} tokens is not a multiple of device_batch_size x sequence_len "
-                f"x processes = {self.device_batch_size} x {self.model.sequence_len} x {world_size} = {once}: "
+                f"total_batch_size={self.total_batch_size} tokens is not a multiple of device_batch_size x "
+                f"sequence_len x processes = {self.device_batch_size} x {self.model.sequence_len} x {world_size} = {once}: "
                 f"take {nearest}"
             )
         return self.total_batch_size // once
@@ -166,9 +178,8 @@ class Plan:
             f"--num-iterations={self.compute_optimal_iterations}",
         ]
         if tokens_per_second:
-            lines.append(
-                f"time        about {readable_time(self.tokens / tokens_per_second)} at {tokens_per_second:,.0f} tokens/s"
-            )
+            duration = readable_time(self.tokens / tokens_per_second)
+            lines.append(f"time        about {duration} at {tokens_per_second:,.0f} tokens/s")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -348,8 +359,8 @@ def fit(
             spent = time.perf_counter() - begin
             if max_seconds is not None and spent > max_seconds and state.step < last:
                 raise InputError(
-                    f"training took {spent:.0f} s for {state.step} of {last} steps, over the limit of {max_seconds:.0f} s: "
-                    f"give it a quieter machine, fewer steps, or a higher limit"
+                    f"training took {spent:.0f} s for {state.step} of {last} steps, over the limit of "
+                    f"{max_seconds:.0f} s: give it a quieter machine, fewer steps, or a higher limit"
                 )
     return state
 

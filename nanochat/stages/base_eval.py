@@ -1,0 +1,84 @@
+"""Measure a base model: bits per byte on held-out text, beside a file compressor, and samples to read.
+
+The same held-out text is packed by ``xz -9``, which starts with no knowledge of the language: a yardstick that anyone
+can repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nanochat.checkpoint import load_model, read_saved
+from nanochat.common import InputError, detect_runtime
+from nanochat.corpora import load_corpus
+from nanochat.engine import Engine, check_sampling
+from nanochat.evaluate import score_text, xz_bits_per_byte
+from nanochat.stages.base_train import run_folder
+from nanochat.stages.flags import parse_flags
+from nanochat.tokenizer import Tokenizer, tokenizer_path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags of ``nanochat base-eval``."""
+
+    run: str = "d4"
+    """Name of the folder of the run, inside of base/ in the base folder."""
+    step: int | None = None
+    """Which checkpoint; if not given, the newest."""
+    data: str = "stories"
+    """The corpus whose held-out documents are read: stories, wiki, pydoc, or a folder."""
+    max_documents: int = 500
+    """The most documents that are read."""
+    num_samples: int = 4
+    """How many samples to print."""
+    max_tokens: int = 150
+    """Tokens of a sample at most."""
+    temperature: float = 0.8
+    """Temperature of the samples; 0 always takes the best token."""
+    top_k: int | None = 40
+    """How many of the best tokens each draw chooses among."""
+    prompt: str | None = None
+    """The beginning of the samples."""
+    seed: int = 42
+    """Seed of the samples."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, or mps."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_documents", 1), ("num_samples", 0), ("max_tokens", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name.replace('_', '-')}={getattr(self, name)} must be at least {least}")
+        check_sampling(self.temperature, self.top_k, vocab_size=1)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Load, measure, and print samples."""
+    settings = parse_flags(Settings, argv, "nanochat base-eval", __doc__)
+    runtime = detect_runtime(settings.device, "float32")
+    folder = run_folder(settings.run)
+    saved = read_saved(folder, settings.step)
+    tokenizer = Tokenizer.load(tokenizer_path())
+    model = load_model(folder, saved.step, runtime, tokenizer.fingerprint)
+    corpus = load_corpus(settings.data)
+    documents = [text for text, _ in zip(corpus.documents("val"), range(settings.max_documents), strict=False)]
+    score = score_text(model, tokenizer, documents)
+    print(f"model       {saved.path}")
+    print(f"held out    {len(documents):,} documents of {corpus.title}, {score.bytes:,} bytes")
+    if corpus.credit:
+        print(f"            {corpus.credit}")
+    print(f"this model  {score.bits_per_byte:.3f} bits per byte ({score.loss:.3f} nats per token)")
+    print(f"xz -9       {xz_bits_per_byte(documents):.3f} bits per byte")
+    if not settings.num_samples:
+        return
+    samples = Engine(model, tokenizer).complete(
+        settings.prompt or "",
+        settings.num_samples,
+        max_tokens=min(settings.max_tokens, model.config.sequence_len - 1 - len(tokenizer.encode(settings.prompt or ""))),
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        seed=settings.seed,
+    )
+    for number, text in enumerate(samples, 1):
+        print(f"\nsample {number}\n{text.strip()}")

@@ -1,0 +1,190 @@
+"""Train a base model: it reads a corpus and learns to guess the next token.
+
+With nothing prepared, ``python -m scripts.base_train --depth=4`` trains a tokenizer, then a model for a few minutes,
+and prints what the model writes. The plan is shown before the first step. Run it under ``--resume`` to go on from the
+newest checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from nanochat.accounting import flops_per_token
+from nanochat.checkpoint import check_writable, latest_step, resume, run_lock, save_checkpoint
+from nanochat.common import InputError, Runtime, base_dir, detect_runtime
+from nanochat.corpora import Corpus, load_corpus
+from nanochat.dataloader import TokenLoader, load_tokens
+from nanochat.engine import Engine
+from nanochat.evaluate import score_text
+from nanochat.gpt import GPTConfig
+from nanochat.stages.flags import parse_flags
+from nanochat.tokenizer import Tokenizer, tokenizer_path
+from nanochat.train import Plan, Recipe, StepMetrics, TrainState, faster_dtype, fit, keep_freed_memory, readable_time
+
+CPU_OPERATIONS = 1.2e13
+"""Operations that the default horizon spends on a CPU: a few minutes on two cores."""
+DEFAULT_VOCAB_SIZE = 1024
+"""Size of the tokenizer that is trained where there is none yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Recipe):
+    """The flags of ``nanochat base-train``."""
+
+    depth: int = 4
+    """Layers of the model; width, heads, batch, and steps follow from it."""
+    data: str = "stories"
+    """The corpus: stories, wiki, pydoc, or a folder with text, Markdown or parquet files."""
+    sequence_len: int | None = None
+    """Tokens that the model can read at once; if not given, 256 on a CPU and 2048 on a GPU."""
+    width: int | None = None
+    """Channels of the model; if not given, 64 for each layer."""
+    n_kv_head: int | None = None
+    """Key/value heads; if not given, as many as query heads."""
+    num_iterations: int | None = None
+    """Steps; if not given, a few minutes' worth on a CPU, and 20 tokens for each parameter on a GPU."""
+    total_batch_size: int | None = None
+    """Tokens of one step over all processes; if not given, 8 rows on a CPU and about half a million tokens on a GPU."""
+    device_batch_size: int | None = None
+    """Rows that one process computes at once; if not given, 8 on a CPU and 32 on a GPU."""
+    run: str | None = None
+    """Name of the folder for the checkpoints, inside of base/ in the base folder; if not given, d and the depth."""
+    resume: bool = False
+    """Go on from the newest checkpoint of this run."""
+    eval_every: int = 100
+    """Steps between two measurements on held-out text; 0 measures at the end only."""
+    save_every: int = 0
+    """Steps between two checkpoints; 0 saves at the end only."""
+    keep: int = 2
+    """How many checkpoints are kept, the newest ones."""
+    eval_tokens: int = 20_000
+    """Tokens of held-out text that a measurement reads; 0 reads all of it."""
+    prompt: str | None = None
+    """The beginning of the samples that are printed at the end."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, or mps."""
+    dtype: str = "auto"
+    """Precision of the matrix products: auto (the faster one, found by trying), float32, or bfloat16."""
+    threads: int | None = None
+    """Threads on the CPU; if not given, those that torch chooses."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("eval_every", 0), ("save_every", 0), ("keep", 1), ("eval_tokens", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name.replace('_', '-')}={getattr(self, name)} must be at least {least}")
+        if self.run is not None and (self.run in (".", "..") or Path(self.run).name != self.run):
+            raise InputError(f"--run={self.run!r} must be the name of a folder, without slashes")
+
+
+def run_folder(run: str) -> Path:
+    """Return the folder in which a base run keeps its checkpoints."""
+    return base_dir() / "base" / run
+
+
+def make_plan(settings: Settings, vocab_size: int, runtime: Runtime) -> Plan:
+    """Fill in what the flags left open.
+
+    Args:
+        settings: The flags.
+        vocab_size: V of the tokenizer.
+        runtime: CPUs and GPUs have different defaults.
+
+    Returns:
+        The plan.
+    """
+    gpu = runtime.device.type != "cpu"
+    sequence_len = settings.sequence_len or (2048 if gpu else 256)
+    config = GPTConfig.from_depth(
+        settings.depth, vocab_size, sequence_len, width=settings.width, n_kv_head=settings.n_kv_head
+    )
+    rows = settings.device_batch_size or (32 if gpu else 8)
+    once = rows * sequence_len * runtime.world_size
+    given = {f.name: getattr(settings, f.name) for f in fields(Recipe)}
+    given["device_batch_size"] = rows
+    given["total_batch_size"] = settings.total_batch_size or (max(1, round(2**19 / once)) * once if gpu else once)
+    given["num_iterations"] = settings.num_iterations or 1
+    plan = Plan(model=config, **given)
+    if settings.num_iterations is not None:
+        return replace(plan, num_iterations=settings.num_iterations)
+    affordable = round(CPU_OPERATIONS / (flops_per_token(config) * plan.total_batch_size))
+    return replace(plan, num_iterations=plan.compute_optimal_iterations if gpu else max(20, affordable))
+
+
+def load_or_train_tokenizer(corpus: Corpus) -> Tokenizer:
+    """Load the tokenizer of the base folder, or train a small one on the corpus if there is none."""
+    path = tokenizer_path()
+    if path.exists():
+        return Tokenizer.load(path)
+    print(f"There is no tokenizer yet: training one of {DEFAULT_VOCAB_SIZE} tokens on {corpus.name}.")
+    tokenizer = Tokenizer.train(corpus.documents("train"), DEFAULT_VOCAB_SIZE)
+    tokenizer.save(path)
+    return tokenizer
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Plan, train, save, measure, and print samples."""
+    settings = parse_flags(Settings, argv, "nanochat base-train", __doc__)
+    keep_freed_memory()
+    runtime = detect_runtime(settings.device, settings.dtype, settings.threads)
+    corpus = load_corpus(settings.data)
+    tokenizer = load_or_train_tokenizer(corpus)
+    plan = make_plan(settings, tokenizer.vocab_size, runtime)
+    folder = run_folder(settings.run or f"d{settings.depth}")
+    check_writable(folder, None if settings.resume else 0)
+
+    speed = None
+    if settings.dtype == "auto":
+        dtype, speed = faster_dtype(plan, runtime)
+        runtime = replace(runtime, dtype=dtype)
+    loader = TokenLoader(
+        load_tokens(corpus, tokenizer, "train"),
+        plan.device_batch_size,
+        plan.model.sequence_len,
+        tokenizer.bos,
+        plan.seed,
+        runtime.rank,
+        runtime.world_size,
+    )
+    print(f"data        {corpus.title}, {loader.n_tokens:,} tokens" + (f" ({corpus.credit})" if corpus.credit else ""))
+    print(f"runtime     {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} threads")
+    print(plan.describe(speed))
+    print(f"epochs      {plan.tokens / loader.n_tokens:.1f} times through the data")
+
+    with run_lock(folder, runtime):
+        if settings.resume and latest_step(folder) is not None:
+            state = resume(folder, loader, runtime, plan, tokenizer_fingerprint=tokenizer.fingerprint)
+            print(f"resuming    at step {state.step} of {plan.num_iterations}")
+        else:
+            state = TrainState.start(plan, loader, runtime)
+        if state.step >= plan.num_iterations:
+            print(f"nothing to do: {folder} has all {state.step} steps; ask for more with --num-iterations")
+            return
+
+        def measure() -> None:
+            score = score_text(
+                state.model, tokenizer, corpus.documents("val"), max_tokens=settings.eval_tokens or None
+            )
+            print(
+                f"step {state.step:6,}  held-out text: {score.bits_per_byte:.3f} bits per byte, "
+                f"loss {score.loss:.3f} nats per token"
+            )
+
+        def on_step(state: TrainState, metrics: StepMetrics) -> None:
+            done = metrics.step == plan.num_iterations
+            if done or metrics.step % max(1, plan.num_iterations // 20) == 0:
+                recent = [m.seconds for m in state.history[-20:]]
+                left = (plan.num_iterations - metrics.step) * sum(recent) / len(recent)
+                print(f"step {metrics.step:6,}  loss {metrics.loss:.3f}  about {readable_time(left)} left")
+            # Saved before it is measured, so that a measurement that fails costs nothing.
+            if done or (settings.save_every and metrics.step % settings.save_every == 0):
+                save_checkpoint(state, folder, tokenizer.fingerprint, settings.keep)
+            if done or (settings.eval_every and metrics.step % settings.eval_every == 0):
+                measure()
+
+        fit(state, on_step)
+
+    print(f"\nsaved in {folder}; what the model writes:\n")
+    for text in Engine(state.model, tokenizer).complete(settings.prompt or "", 3, temperature=0.8, top_k=40):
+        print(text.strip() + "\n")
