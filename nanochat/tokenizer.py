@@ -65,7 +65,6 @@ assistant asks to run (python) and what came of it (output).
 """
 
 SPLIT_PARTS = {
-    "ending": r"['’](?i:[dmst]|ll|re|ve)(?!\p{L})",
     "word": r"[^\r\n\p{L}\p{N}]?+\p{L}[\p{L}\p{M}]*+",
     "number": r"\p{N}{1,2}+",
     "signs": r" ?[^\s\p{L}\p{N}]++[\r\n]*+",
@@ -75,13 +74,10 @@ SPLIT_PARTS = {
 }
 r"""What counts as one word, part by part. At each place of a text, the first part that fits takes its piece.
 
-ending
-    What English hangs onto a word: the ``'s`` of *it's*, the ``'ll`` of *we'll*, with a straight or a curved
-    apostrophe, in any case. ``(?!\p{L})`` asks that no letter follows, so that *'twas* is not cut after its
-    t.
 word
-    Letters, with the one character before them if it is not a letter, a digit or the end of a line: nearly
-    always the blank, so that " cat" in the middle of a sentence costs one token and not two. ``\p{M}`` are
+    Letters, with the one character before them unless it is a letter, a digit or the end of a line. Nearly
+    always that is the blank, so that " cat" in the middle of a sentence costs one token and not two. An
+    apostrophe is the other case: *it's* is cut into *it* and *'s*, *we'll* into *we* and *'ll*. ``\p{M}`` are
     the marks that some scripts write onto a letter (vowels in Hindi, accents typed apart): they stay with it.
 number
     Digits, two by two from the left. One token for each number up to 99 can be learned from little text;
