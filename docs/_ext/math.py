@@ -79,9 +79,7 @@ class Renderer:
         import quickjs
 
         try:
-            self._katex(
-                tex, display
-            )  # first as it was written, so that an error speaks of the writer's own text
+            self._katex(tex, display)  # first as it was written, so that an error speaks of the writer's own text
             out = self._katex(marked.tex, display)
         except quickjs.JSException as error:
             return "", f"KaTeX cannot read the formula {tex.strip()!r}: {str(error).splitlines()[0]}"

@@ -154,9 +154,7 @@ class SymbolTable:
                 for spelling in _spellings(tex):
                     other = self._spelled.setdefault(spelling, symbol)
                     if other is not symbol:
-                        raise ValueError(
-                            f"symbols.toml: {tex} means both {other.key!r} and {symbol.key!r}; keep one"
-                        )
+                        raise ValueError(f"symbols.toml: {tex} means both {other.key!r} and {symbol.key!r}; keep one")
         self._longest = max((len(spelling) for spelling in self._spelled), default=0)
         self.digest = hashlib.sha256(repr(symbols).encode()).hexdigest()
 

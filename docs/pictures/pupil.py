@@ -1,0 +1,112 @@
+"""The pupil: a model small enough to be trained while a page is built, on a few hundred stories.
+
+The chapter on training follows it from its first guess on. Nothing here is kept between calls, so that a claim
+sees the package as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nanochat import dataloader, gpt, tokenizer, train
+from nanochat.common import Runtime
+from nanochat.corpora import split_of
+from nanochat.corpora.stories import stories
+
+STORIES = 400
+"""How many stories there are, both splits together."""
+SEED = 7
+"""The seed of the stories."""
+VOCABULARY = 512
+"""V of the pupil."""
+CONTEXT = 256
+"""T of the pupil: a whole story fits."""
+STEPS = 60
+"""Steps of its whole training."""
+CPU = Runtime(torch.device("cpu"), torch.float32)
+
+
+def texts(split: str) -> list[str]:
+    """The stories of one split, ``train`` or ``val``."""
+    return [story.text for story in stories(STORIES, SEED) if split_of(story.text) == split]
+
+
+@dataclass
+class Pupil:
+    """A model before or in its training, with what it reads."""
+
+    tokenizer: tokenizer.Tokenizer
+    """Its tokenizer, trained on the training stories."""
+    state: train.TrainState
+    """Model, optimizers and loader."""
+
+    @property
+    def model(self) -> gpt.GPT:
+        """The model."""
+        return self.state.model
+
+
+def plan(vocab_size: int = VOCABULARY, rows: int = 2, **settings: Any) -> train.Plan:
+    """The plan of the pupil: two layers of width 64, steps of 512 tokens."""
+    config = gpt.GPTConfig.from_depth(2, vocab_size=vocab_size, sequence_len=CONTEXT, width=64)
+    tokens = 2 * CONTEXT
+    return train.Plan(
+        **{"model": config, "device_batch_size": rows, "total_batch_size": tokens, "num_iterations": STEPS, **settings}
+    )
+
+
+def new(
+    vocab_size: int = VOCABULARY,
+    rows: int = 2,
+    documents: list[str] | None = None,
+    runtime: Runtime = CPU,
+    **settings: Any,
+) -> Pupil:
+    """Make a pupil that has learned nothing yet.
+
+    Args:
+        vocab_size: V.
+        rows: Rows computed at once; the tokens of a step stay the same.
+        documents: What it reads; None means all training stories.
+        runtime: Where to compute.
+        settings: Other fields of the plan.
+    """
+    training = texts("train")
+    tok = tokenizer.Tokenizer.train(training, vocab_size)
+    made = plan(vocab_size, rows, **settings)
+    ids = tok.encode_batch(training if documents is None else documents)
+    loader = dataloader.TokenLoader(ids, rows, CONTEXT, tok.bos, seed=1)
+    return Pupil(tok, train.TrainState.start(made, loader, runtime))
+
+
+def taught(steps: int = STEPS, **settings: Any) -> Pupil:
+    """Make a pupil and train it for so many steps of its plan."""
+    pupil = new(**settings)
+    train.fit(pupil.state, until=steps, progress=False)
+    return pupil
+
+
+def batch(pupil: Pupil) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next batch of its loader: inputs and targets, ``(B, T)`` each."""
+    return pupil.state.loader.next_batch()
+
+
+class OneBatch:
+    """A loader that gives the same batch for ever."""
+
+    def __init__(self, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self.batch = batch
+
+    def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return it."""
+        return self.batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: it has no position."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Do nothing."""
