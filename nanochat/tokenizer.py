@@ -109,7 +109,10 @@ MAX_VOCAB_SIZE = 2**20
 """The largest vocabulary that can be asked for, several times what any published model uses."""
 
 FORMAT = "nanochat tokenizer"
+"""What a tokenizer file says that it is."""
+
 FORMAT_VERSION = 1
+"""Raised when the meaning of the file changes; a file of another version is refused."""
 
 Trainer = Literal["rust", "python"]
 """Who does the training: ``rustbpe``, or the slower, readable :func:`nanochat.bpe.train_bpe_python`."""
