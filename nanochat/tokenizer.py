@@ -241,8 +241,8 @@ class Tokenizer:
             The tokenizer. The same documents give the same one every time, whatever the number of threads.
 
         Raises:
-            InputError: If there is no text, a document is not text (its index is named), or the size is out
-                of range.
+            InputError: If there is no text, a document is not text (its index is named), the size is out of
+                range, or the pattern is no regular expression.
         """
         size = _checked_integer(vocab_size, "vocab_size")
         if not MIN_VOCAB_SIZE <= size <= MAX_VOCAB_SIZE:
@@ -252,6 +252,7 @@ class Tokenizer:
             )
         if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
             raise InputError(f"texts is a {type(texts).__name__}: give the documents as a list of str, such as [text]")
+        cls([], pattern)  # a broken pattern shows here, before the work
         documents = _checked_documents(texts)
         n_merges = size - MIN_VOCAB_SIZE
         if trainer == "python":
@@ -266,9 +267,8 @@ class Tokenizer:
         tokenizer = cls(merges, pattern)
         if tokenizer.vocab_size < size:
             get_logger(__name__).warning(
-                "The text has pairs for %d tokens only, %d were asked for: the vocabulary has %d.",
-                tokenizer.vocab_size, size, tokenizer.vocab_size,
-            )  # fmt: skip
+                "The text is too small for %d tokens: the vocabulary has %d.", size, tokenizer.vocab_size
+            )
         return tokenizer
 
     # ------------------------------------------------------------------ text to tokens

@@ -165,6 +165,13 @@ def test_an_unknown_trainer_is_refused():
         Tokenizer.train(["text"], 300, trainer="go")
 
 
+@pytest.mark.parametrize("trainer", ["rust", "python"])
+@pytest.mark.parametrize("pattern", ["(", r"\p{Nonsense}", 5])
+def test_a_broken_pattern_is_refused(pattern, trainer):
+    with pytest.raises(InputError, match="not a regular expression"):
+        Tokenizer.train(["text"], 300, trainer=trainer, pattern=pattern)
+
+
 def test_6_the_file_does_not_depend_on_threads(tmp_path, tokenizer):
     program = (
         "import sys; from pydoc_data.topics import topics; from nanochat.tokenizer import Tokenizer; "
