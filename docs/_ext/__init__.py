@@ -1,0 +1,30 @@
+"""The site's own Sphinx extension: a core that knows no Sphinx, and one ``setup_<feature>`` a file.
+
+The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept`` and
+``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``, ``rerun`` and
+``single_file`` hand it to Sphinx. The look: ``look``, ``math``, ``symbols``, ``terms``, ``pictures``, ``problems``
+and ``gallery``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+TRUTH = ("skin", "gate", "references", "verification", "quotes", "lint", "values", "rerun", "single_file")
+"""Features that check the guides; ``skin`` first, the others build on it."""
+LOOK = ("look", "math", "symbols", "terms", "pictures", "problems", "gallery")
+"""Features that show them."""
+
+
+def setup_features(app: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Set up some features; the tests take fewer than the site."""
+    for name in names:
+        module = importlib.import_module(f"{__name__}.{name}")
+        getattr(module, f"setup_{name}")(app)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Set up all features."""
+    return setup_features(app, (*TRUTH, *LOOK))

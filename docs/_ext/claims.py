@@ -341,6 +341,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from docs._ext.claims import main as imported_main  # the registry of the imported module, not a second one
+    from docs._ext.claims import (
+        main as imported_main,
+    )  # the registry of the imported module, not a second one
 
     sys.exit(imported_main())

@@ -6,6 +6,7 @@ the command line and the tests.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from markdown_it.token import Token
 from mdit_py_plugins.attrs import attrs_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
+
+from docs._ext.project import Project
 
 PROSE_DIRECTIVES = frozenset(
     "note tip warning important hint caution danger attention error seealso admonition topic sidebar "
@@ -135,9 +138,7 @@ def literal_lines(text: str) -> list[bool]:
         option = options and bool(re.match(r":[\w-]+:", stripped))
         options = option
         comment = stripped.startswith("%") or bool(re.fullmatch(r"\([\w.:-]+\)=", stripped))
-        comment = comment or bool(
-            re.fullmatch(r"<!--.*-->|\+\+\+.*|\|?[\s:|-]*-[\s:|-]*\|[\s:|-]*", stripped)
-        )
+        comment = comment or bool(re.fullmatch(r"<!--.*-->|\+\+\+.*|\|?[\s:|-]*-[\s:|-]*\|[\s:|-]*", stripped))
         literal.append(option or comment)
     return literal
 
@@ -249,3 +250,55 @@ def sentences(path: Path) -> Iterator[Sentence]:
     for span in spans(text):
         if "claim" in span.classes or span.id.startswith("claim-"):
             yield Sentence(span.id.removeprefix("claim-"), path, span)
+
+
+_TOCTREE = re.compile(r"^(`{3,}|:{3,})\{toctree\}.*?\n(.*?)^\1", re.DOTALL | re.MULTILINE)
+
+
+def toctree(text: str) -> list[str]:
+    """The entries of a page's toctrees, as they are written."""
+    entries = []
+    for match in _TOCTREE.finditer(text):
+        for line in match[2].splitlines():
+            line = line.strip()
+            if line and not line.startswith(":"):
+                title, _, target = line.rpartition("<")
+                entries.append(target.rstrip("> ") if title else line)
+    return entries
+
+
+def reading_order(project: Project, start: str = "index") -> list[Path]:
+    """The pages in the order of the toctrees, from ``start`` on, each once."""
+    found: list[Path] = []
+
+    def walk(docname: str) -> None:
+        path = project.docs / f"{docname}.md"
+        if not path.is_file() or path in found:
+            return
+        found.append(path)
+        for entry in toctree(path.read_text(encoding="utf-8")):
+            base = entry.lstrip("/") if entry.startswith("/") else posixpath.join(posixpath.dirname(docname), entry)
+            walk(posixpath.normpath(base).removesuffix(".md"))
+
+    walk(start)
+    return found
+
+
+def split_sentences(paragraph: Paragraph) -> list[tuple[int, str]]:
+    """Line and raw text of each sentence of a paragraph; code, maths and spans are not cut."""
+    text = paragraph.text
+    hidden = {i for pattern in (_CODE, _MATH) for match in pattern.finditer(text) for i in range(*match.span())}
+    for span in spans(text):
+        hidden.update(range(span.start - 1, span.end + 1))
+    found, start = [], 0
+    for match in re.finditer(r"[.!?][)\"”’*_]*(?=\s+\S)|$", text):
+        if match.start() in hidden or text[: match.start()].endswith(
+            (" e.g", " i.e", " al", " vs", " eq", "(e.g", "(i.e")
+        ):
+            continue
+        piece = text[start : match.end()]
+        if piece.strip():
+            lead = len(piece) - len(piece.lstrip())
+            found.append((paragraph.line + text.count("\n", 0, start + lead), piece.strip()))
+        start = match.end()
+    return found

@@ -129,9 +129,7 @@ class Reach:
         """One hash of files, without their docstrings and comments, of the versions and of ``more``."""
         total = hashlib.sha256("\n".join([*versions(), *more]).encode())
         for path in sorted(files):
-            total.update(
-                f"\n{path.relative_to(self.root).as_posix()} {_file(path, _stamp(path))[0]}".encode()
-            )
+            total.update(f"\n{path.relative_to(self.root).as_posix()} {_file(path, _stamp(path))[0]}".encode())
         return total.hexdigest()
 
     def of_script(self, path: Path) -> str:
@@ -141,9 +139,7 @@ class Reach:
 
     def of_symbols(self, symbols: Iterable[str]) -> set[Path]:
         """The files reached by importing the modules that hold dotted symbols."""
-        return self.closure(
-            [(symbol.rpartition(".")[0] or symbol, symbol.rpartition(".")[2], 0) for symbol in symbols]
-        )
+        return self.closure([(symbol.rpartition(".")[0] or symbol, symbol.rpartition(".")[2], 0) for symbol in symbols])
 
     def of_function(self, path: Path, name: str) -> tuple[set[Path], str]:
         """What a top-level function reaches, and its own source with the helpers of its file that it uses.

@@ -102,10 +102,7 @@ def _parsed(path: Path, stamp: tuple[int, int]) -> dict[str, tuple[int, int, str
                 elif node.name in ("__init__", "__post_init__") and prefix:
                     for inner in ast.walk(node):
                         for target in assigned(inner) if isinstance(inner, ast.stmt) else []:
-                            if (
-                                isinstance(target, ast.Attribute)
-                                and getattr(target.value, "id", "") == "self"
-                            ):
+                            if isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self":
                                 add(
                                     prefix + target.attr,
                                     inner.lineno,
@@ -170,8 +167,7 @@ class Index:
                 near = difflib.get_close_matches(inside, names, 3, 0.5)
                 hint = " or ".join(f"{'.'.join(parts[:cut])}.{name}" for name in near)
                 raise UnknownSymbol(
-                    f"{self.project.relative(path)} has no {inside!r}"
-                    + (f": did you mean {hint}?" if hint else "")
+                    f"{self.project.relative(path)} has no {inside!r}" + (f": did you mean {hint}?" if hint else "")
                 )
         near = difflib.get_close_matches(symbol, list(self.names()), 3, 0.6)
         hint = f": did you mean {' or '.join(near)}?" if near else ": write it dotted, from the package on"

@@ -221,7 +221,9 @@ def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) 
     found: dict[str, Sentence] = {}
     for sentence in (s for page in project.pages() for s in guides.sentences(page)):
         if not sentence.id:
-            fail(Failure("unknown", sentence.file, sentence.line, "a claim without an id: write {#claim-some-id .claim}"))
+            fail(
+                Failure("unknown", sentence.file, sentence.line, "a claim without an id: write {#claim-some-id .claim}")
+            )
         elif not sentence.span.text:
             fail(Failure("empty", sentence.file, sentence.line, f"claim '{sentence.id}' has an empty sentence"))
         elif "claim" not in sentence.span.classes:
@@ -294,7 +296,11 @@ def _judge_one(project, registry, memory, claim, sentence, mutants, fail) -> Ver
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{project.relative(Path(last.filename))}:{last.lineno}"
-        fail(Failure("checker", *here, f"{name}: its check at {checker} raised {type(error).__name__}: {error} ({where})"))
+        fail(
+            Failure(
+                "checker", *here, f"{name}: its check at {checker} raised {type(error).__name__}: {error} ({where})"
+            )
+        )
         return verdict
     memory.keep(claim.id, key, verdict.said, verdict.measured)
     verdict.holds = plain(verdict.said) == sentence.span.text
@@ -316,5 +322,7 @@ def _judge_one(project, registry, memory, claim, sentence, mutants, fail) -> Ver
         verdict.kills += (kill,)
         if not kill.killed:
             message = f"{name} does not fall under the mutant '{wanted}' ({mutant.what}): {kill.effect}"
-            fail(Failure("survived", claim.file, claim.line, f"{message}. Make the check see it, or name another mutant"))
+            fail(
+                Failure("survived", claim.file, claim.line, f"{message}. Make the check see it, or name another mutant")
+            )
     return verdict

@@ -1,0 +1,237 @@
+"""References that cannot rot: the author names a symbol, the build finds its lines.
+
+``{src}`nanochat.gpt.GPT.forward``` prints ``nanochat/gpt.py:64-126`` and links to these lines on the site's
+own page of the source. ```` ```{in-code} nanochat.gpt.GPT.forward ```` shows the source itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from pygments.lexers import get_lexer_for_filename
+from pygments.util import ClassNotFound
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from docs._ext.project import Project
+from docs._ext.skin import Use, depend, index_of, link, note, project_of, uses, warn
+from docs._ext.sources import Index, Source, UnknownSymbol, display
+
+
+class ExcerptNotFound(LookupError):
+    """The text that bounds an excerpt is not in the source."""
+
+
+def page_of(project: Project, path: Path) -> str:
+    """The page of the site that shows a file."""
+    return f"source/{project.relative(path).removesuffix('.py')}"
+
+
+def reference(project: Project, source: Source, text: str = "") -> nodes.Node:
+    """A link to the lines of a symbol."""
+    shown = text or display(project, source)
+    child = nodes.literal(shown, shown, classes=["src"])
+    anchor = "" if source.kind == "module" else source.symbol
+    return link(page_of(project, source.path), anchor, child, title=source.symbol, classes=["src-link"])
+
+
+def excerpt(source: Source, first: str, last: str, docstring: bool) -> str:
+    """The source of a symbol, without its docstring unless wanted, between two texts if given.
+
+    Raises:
+        ExcerptNotFound: If a text is in no line.
+    """
+    lines = (textwrap.dedent(source.text) if docstring else source.code).splitlines()
+    begin, end = 0, len(lines)
+    if first:
+        begin = next((i for i, line in enumerate(lines) if first in line), -1)
+    if last:
+        end = next((i + 1 for i, line in enumerate(lines) if last in line and i >= max(begin, 0)), -1)
+    for text, at in ((first, begin), (last, end)):
+        if at < 0:
+            raise ExcerptNotFound(f"{source.symbol} has no line with {text!r}: quote a line that it has")
+    return textwrap.dedent("\n".join(lines[begin:end]))
+
+
+class SrcRole(SphinxRole):
+    """``{src}`symbol``` or ``{src}`text <symbol>```."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Find the symbol; an unknown one is reported when all pages are read."""
+        title, _, symbol = self.text.rpartition("<")
+        symbol, title = (symbol.rstrip("> "), title.strip()) if title else (self.text.strip(), "")
+        index = Index(Project(Path(self.env.srcdir).resolve().parent, tuple(self.config.code_packages)))
+        try:
+            source = index.lookup(symbol)
+        except UnknownSymbol:
+            note(self.env, Use("src", symbol, "", self.lineno))
+            return [nodes.literal(symbol, symbol)], []
+        where = display(index.project, source)
+        note(self.env, Use("src", symbol, where, self.lineno, index.project.relative(source.path)))
+        depend(self.env, source.path)
+        return [reference(index.project, source, title)], []
+
+
+class InCode(SphinxDirective):
+    """The source of a symbol as it is at this build, under its file and lines."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {
+        "docstring": directives.flag,
+        "from": directives.unchanged_required,
+        "to": directives.unchanged_required,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        """Make the block; what cannot be found is reported when all pages are read."""
+        symbol = self.arguments[0]
+        first, last = self.options.get("from", ""), self.options.get("to", "")
+        docstring = "docstring" in self.options
+        index = Index(Project(Path(self.env.srcdir).resolve().parent, tuple(self.config.code_packages)))
+        text = "\0".join((symbol, first, last, "docstring" if docstring else ""))
+        try:
+            source = index.lookup(symbol)
+            code = excerpt(source, first, last, docstring)
+        except LookupError:
+            note(self.env, Use("in-code", text, "", self.lineno))
+            return [nodes.literal_block(symbol, symbol)]
+        where = display(index.project, source)
+        note(self.env, Use("in-code", text, f"{where}\n{code}", self.lineno, index.project.relative(source.path)))
+        depend(self.env, source.path)
+        block = nodes.literal_block(code, code, language=lexer_of(source.path), classes=["in-code-text"])
+        caption = nodes.paragraph("", "", reference(index.project, source), classes=["in-code-caption"])
+        return [nodes.container("", caption, block, classes=["in-code"])]
+
+
+def lexer_of(path: Path) -> str:
+    """The name of the highlighter of a file."""
+    try:
+        return get_lexer_for_filename(path.name).aliases[0]
+    except ClassNotFound:
+        return "text"
+
+
+def _look_up(index: Index, use: Use) -> str:
+    """What a note shows now."""
+    symbol, *bounds = use.text.split("\0")
+    source = index.lookup(symbol)
+    where = display(index.project, source)
+    if not bounds:
+        return where
+    return f"{where}\n{excerpt(source, bounds[0], bounds[1], bool(bounds[2]))}"
+
+
+def check_references(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Look up every symbol of every page again, on every build."""
+    index = index_of(app)
+    for docname in sorted(uses(env)):
+        for use in uses(env)[docname]:
+            if use.kind in ("src", "in-code"):
+                try:
+                    _look_up(index, use)
+                except LookupError as error:
+                    kind = "unknown" if isinstance(error, UnknownSymbol) else "excerpt"
+                    warn(env.doc2path(docname), use.line, str(error), "code", kind)
+    return []
+
+
+def outdated(app: Sphinx, env: BuildEnvironment, *changes: set[str]) -> list[str]:
+    """Pages that show lines or source that have changed; the first page if any source has."""
+    index = index_of(app)
+    found = set()
+    for docname, noted in uses(env).items():
+        for use in noted:
+            if use.kind in ("src", "in-code"):
+                try:
+                    now = _look_up(index, use)
+                except LookupError:
+                    now = ""
+                if now != use.shown:
+                    found.add(docname)
+    digest = hashlib.sha256()
+    for path in source_files(app, env):
+        digest.update(path.read_bytes())
+    if digest.hexdigest() != getattr(env, "truth_sources", ""):
+        env.truth_sources = digest.hexdigest()  # type: ignore[attr-defined]
+        found.add(app.config.root_doc)
+    return sorted(found & set(env.found_docs))
+
+
+def source_files(app: Sphinx, env: BuildEnvironment) -> list[Path]:
+    """The files that have a page: the packages, the claims, and whatever else a page refers to."""
+    project = project_of(app)
+    files = {*Index(project).modules(), *(project.docs / "claims").glob("*.py")}
+    files |= {project.root / use.file for noted in uses(env).values() for use in noted if use.file}
+    return sorted(path for path in files if path.is_file())
+
+
+def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """The site's own pages of source: an anchor a line, and one a symbol that holds its lines."""
+    if app.builder.format != "html":
+        return
+    project, index = project_of(app), index_of(app)
+    cited: dict[str, set[str]] = {}
+    for docname, noted in uses(app.env).items():
+        for use in noted:
+            if use.file:
+                cited.setdefault(use.file, set()).add(docname)
+    for path in source_files(app, app.env):
+        name = project.relative(path)
+        page = page_of(project, path)
+        symbols = index.symbols(path) if path.suffix == ".py" else []
+        lines = _highlighted(app, path)
+        body = _body(lines, [s for s in symbols if s.kind != "module"])
+        links = "".join(
+            f'<li><a href="{app.builder.get_relative_uri(page, docname)}">'
+            f"{html.escape(app.env.titles[docname].astext())}</a></li>"
+            for docname in sorted(cited.get(name, ()))
+            if docname in app.env.titles
+        )
+        spoken = f'<p>Pages that refer to this file:</p><ul class="source-cited">{links}</ul>' if links else ""
+        context = {"title": name, "parents": [], "body": f"<h1><code>{name}</code></h1>{spoken}{body}"}
+        yield page, context, "page.html"
+
+
+def _highlighted(app: Sphinx, path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    block = app.builder.highlighter.highlight_block(text, lexer_of(path), force=True)  # type: ignore[attr-defined]
+    inside = block[block.index("<pre>") + 5 : block.rindex("</pre>")].removeprefix("<span></span>")
+    lines = inside.split("\n")
+    count = max(len(text.splitlines()), 1)
+    lead = len(text) - len(text.lstrip("\n"))  # Pygments drops blank lines at the start
+    return [*[""] * lead, *lines][:count] if lead else lines[:count]
+
+
+def _body(lines: list[str], symbols: list[Source]) -> str:
+    """The lines with their numbers, inside nested blocks, one a symbol, that the style sheet shades on arrival."""
+    opens: dict[int, list[str]] = {}
+    closes: dict[int, int] = {}
+    for source in symbols:
+        opens.setdefault(source.first, []).append(f'<span class="source-symbol" id="{html.escape(source.symbol)}">')
+        closes[source.last] = closes.get(source.last, 0) + 1
+    rows = []
+    for number, line in enumerate(lines, 1):
+        rows.append("".join(opens.get(number, ())))
+        rows.append(
+            f'<span class="source-line" id="L{number}">'
+            f'<a class="source-number" href="#L{number}" aria-label="line {number}">{number}</a>{line}\n</span>'
+        )
+        rows.append("</span>" * closes.get(number, 0))
+    return f'<div class="highlight source-page"><pre>{"".join(rows)}</pre></div>'
+
+
+def setup_references(app: Sphinx) -> None:
+    """Register the role, the directive and the pages of source."""
+    app.add_role("src", SrcRole())
+    app.add_directive("in-code", InCode)
+    app.connect("env-get-outdated", outdated)
+    app.connect("env-updated", check_references)
+    app.connect("html-collect-pages", source_pages)

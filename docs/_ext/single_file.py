@@ -1,0 +1,264 @@
+"""Each guide as ONE plain Markdown file, for a pager, an editor beside the code, or another model.
+
+NANO.md, NANOMATH.md, VERIFICATION.md, README_GUIDES.md and llms-full.txt stand beside the site's pages.
+References become ``path:line``, pictures their text form, computed values their numbers.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxRole
+
+from docs._ext import guides
+from docs._ext.gate import report_of
+from docs._ext.project import Project
+from docs._ext.references import excerpt, lexer_of
+from docs._ext.skin import link, project_of
+from docs._ext.sources import Index, display
+from docs._ext.values import evaluate, works
+
+FILES = {"NANO.md": "nano/index", "NANOMATH.md": "nanomath/index", "VERIFICATION.md": "verification/index"}
+"""File -> the page whose toctree it follows."""
+DROPPED = frozenset("toctree contents include raw eval-rst references only index grid".split())
+_FENCE = re.compile(r"^(\s*)(`{3,}|~{3,}|:{3,})\s*(?:\{([\w:-]+)\}\s*(.*)|(.*))$")
+_SPAN_OR_ROLE = re.compile(r"(\{[\w:+-]+\})?(`+)(?!`)(.+?)(?<!`)\2(?!`)", re.DOTALL)
+_LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)")
+_MERMAID = re.compile(r"^\s*(graph|flowchart|sequenceDiagram|stateDiagram)\b")
+
+
+def slug(title: str) -> str:
+    """The anchor that GitHub and most readers of Markdown give a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+class Flattener:
+    """Turn pages of the site into plain Markdown."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.index = Index(project)
+        self.works = works(project)
+        self.homes: dict[str, str] = {}
+        for file, start in FILES.items():
+            for path in guides.reading_order(project, start):
+                self.homes.setdefault(project.docname(path), file)
+        self.claims: dict[str, str] = {}
+        for page in project.pages():
+            for sentence in guides.sentences(page):
+                self.claims.setdefault(sentence.id, f"{project.relative(page)}:{sentence.line}")
+
+    def guide(self, file: str) -> str:
+        """One whole guide."""
+        pages = guides.reading_order(self.project, FILES[file])
+        top = len(FILES[file].split("/")) - 1
+        parts = []
+        for path in pages:
+            docname = self.project.docname(path)
+            parts_of = docname.split("/")
+            depth = len(parts_of) - top - (parts_of[-1] == "index")
+            parts.append(self.page(docname, max(depth, 0)))
+        return "\n\n".join(parts)
+
+    def page(self, docname: str, shift: int = 0) -> str:
+        """One page, its headings moved down by ``shift`` levels."""
+        path = self.project.docs / f"{docname}.md"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if lines and lines[0] == "---" and "---" in lines[1:]:
+            lines = lines[lines.index("---", 1) + 1 :]
+        text = "\n".join(self._blocks(lines, docname, shift))
+        return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
+
+    def _blocks(self, lines: list[str], docname: str, shift: int) -> list[str]:
+        out: list[str] = []
+        prose: list[str] = []
+
+        def flush() -> None:
+            if prose:
+                out.extend(self.inline("\n".join(prose), docname).splitlines())
+                prose.clear()
+
+        at = 0
+        while at < len(lines):
+            line = lines[at]
+            fence = _FENCE.match(line)
+            if fence and (fence[3] or fence[2][0] != ":"):
+                end = self._end(lines, at, fence[2])
+                body = lines[at + 1 : end]
+                flush()
+                if fence[3]:
+                    block = self._directive(fence[3], fence[4].strip(), body, docname, shift)
+                    out += ["", *(fence[1] + row if row else row for row in block), ""]
+                else:
+                    out += lines[at : end + 1]
+                at = end + 1
+                continue
+            heading = re.match(r"^(#{1,6})(\s.*)$", line)
+            if re.fullmatch(r"\s*\([\w.:-]+\)=\s*|\s*%.*|\s*\{[.#][^}]*\}\s*", line):
+                at += 1
+                continue
+            if heading:
+                line = "#" * min(len(heading[1]) + shift, 6) + heading[2]
+            prose.append(line)
+            if not line.strip():
+                flush()
+                out.append("")
+            at += 1
+        flush()
+        return out
+
+    @staticmethod
+    def _end(lines: list[str], start: int, mark: str) -> int:
+        for number in range(start + 1, len(lines)):
+            bare = lines[number].strip()
+            if bare and set(bare) == {mark[0]} and len(bare) >= len(mark):
+                return number
+        return len(lines)
+
+    def _directive(self, name: str, argument: str, body: list[str], docname: str, shift: int) -> list[str]:
+        options: dict[str, str] = {}
+        while body and re.match(r"\s*:[\w-]+:", body[0]):
+            key, _, value = body[0].strip()[1:].partition(":")
+            options[key] = value.strip()
+            body = body[1:]
+        if name in DROPPED:
+            return []
+        if name == "picture":
+            from docs._ext.pictures import load
+
+            picture = load(argument)
+            kind = "mermaid" if _MERMAID.match(picture.text) else "text"
+            return [
+                f"```{kind}",
+                *picture.text.strip("\n").splitlines(),
+                "```",
+                "",
+                self.inline(picture.caption, docname),
+            ]
+        if name == "problem":
+            from docs._ext.problems import load as load_problem
+
+            problem = load_problem(argument)
+            steps = [f"{number}. {self.inline(step, docname)}" for number, step in enumerate(problem.steps, 1)]
+            answer = f"Answer: {problem.shown}"
+            return [f"**Practice problem.** {self.inline(problem.question, docname)}", "", answer, "", *steps]
+        if name == "in-code":
+            source = self.index.lookup(argument)
+            code = excerpt(source, options.get("from", ""), options.get("to", ""), "docstring" in options)
+            fence = f"```{lexer_of(source.path)}"
+            return [f"`{display(self.project, source)}`", "", fence, *code.splitlines(), "```"]
+        if name == "math":
+            return ["$$", *body, "$$"]
+        if name in ("code-block", "code", "sourcecode", "mermaid"):
+            return [f"```{argument or name}", *body, "```"]
+        if name in ("image", "figure"):
+            return [f"[picture: {options.get('alt', argument)}]", "", *self._blocks(body, docname, shift)]
+        inner = self._blocks(body, docname, shift)
+        if name in guides.PROSE_DIRECTIVES and name not in ("glossary", "list-table", "container", "div", "compound"):
+            title = argument if name in ("admonition", "dropdown", "topic", "card") else name.capitalize()
+            return [f"> **{self.inline(title, docname)}.**", ">", *(f"> {row}".rstrip() for row in inner)]
+        return inner
+
+    def inline(self, text: str, docname: str) -> str:
+        """Roles, spans and links of a run of prose."""
+        cuts = []
+        for span in guides.spans(text):
+            close = text.index("}", span.end) + 1
+            cuts += [(span.start - 1, span.start), (span.end, close)]
+        for first, last in sorted(cuts, reverse=True):
+            text = text[:first] + text[last:]
+        text = _LINK.sub(lambda match: self._link(match, docname), text)
+        return _SPAN_OR_ROLE.sub(lambda m: self._role(m[1][1:-1], m[3]) if m[1] else m[0], text)
+
+    def _role(self, name: str, content: str) -> str:
+        title, _, target = content.rpartition("<")
+        title, target = (title.strip(), target.rstrip("> ")) if title else ("", content.strip())
+        handlers: dict[str, Callable[[], str]] = {
+            "src": lambda: f"`{display(self.project, self.index.lookup(target))}`",
+            "val": lambda: evaluate(self.project, content),
+            "cite": lambda: f"({self.works[target].short}, {self.works[target].url})",
+            "math": lambda: f"${content}$",
+            "claim": lambda: f"`{self.claims[target]}`",
+            "doc": lambda: title or self._title(target) or target,
+            "ref": lambda: title or target,
+        }
+        if name in handlers:
+            shown = handlers[name]()
+            return f"{title} ({shown})" if title and name == "src" else shown
+        if ":" in name:  # a name of the code: {py:func}`~nanochat.gpt.attend`
+            return f"`{title or target.removeprefix('~')}`"
+        return title or content
+
+    def _title(self, target: str) -> str:
+        name = target.lstrip("/")
+        for candidate in (name, *(d for d in self.homes if d.endswith(f"/{name}"))):
+            path = self.project.docs / f"{candidate}.md"
+            if path.is_file():
+                return guides.title(path.read_text(encoding="utf-8"))
+        return ""
+
+    def _link(self, match: re.Match[str], docname: str) -> str:
+        text, target = match[1], match[2]
+        if re.match(r"[a-z]+:", target):
+            return match[0]
+        page, _, anchor = target.partition("#")
+        if anchor.startswith("verified-"):
+            return f"[{text or anchor[9:]}](VERIFICATION.md#{slug(anchor[9:])})"
+        if anchor.startswith("claim-"):
+            return f"{text} (`{self.claims.get(anchor[6:], anchor)}`)".strip()
+        if page.startswith("/"):
+            there = page.lstrip("/").removesuffix(".md")
+        else:
+            there = (
+                posixpath.normpath(posixpath.join(posixpath.dirname(docname), page.removesuffix(".md")))
+                if page
+                else docname
+            )
+        title = self._title(there)
+        home = self.homes.get(there, "")
+        if not home:
+            return text or title
+        file = "" if home == self.homes.get(docname) else home
+        return f"[{text or title}]({file}#{slug(anchor or title)})"
+
+
+def write_files(app: Sphinx, exception: Exception | None) -> None:
+    """Write the files beside the pages."""
+    if exception is not None or app.builder.format != "html":
+        return
+    project = project_of(app)
+    flat = Flattener(project)
+    out = Path(app.outdir)
+    stamp = f"Written by the build of commit {project.commit()}; the site has pictures and links.\n\n"
+    texts = {}
+    for file, start in FILES.items():
+        if (project.docs / f"{start}.md").is_file():
+            texts[file] = f"{stamp}{flat.guide(file)}\n"
+    rows = "".join(f"| [{file}]({file}) | {text.count(chr(10)):,} lines |\n" for file, text in texts.items())
+    front = flat.page("index") if (project.docs / "index.md").is_file() else "# The guides"
+    texts["README_GUIDES.md"] = (
+        f"{stamp}{front}\n\n## The guides as files\n\n| File | Length |\n|---|--:|\n{rows}\n{report_of(app).summary()}\n"
+    )
+    for file, text in texts.items():
+        project.write(out / file, text)
+    order = ["README_GUIDES.md", *(file for file in FILES if file in texts)]
+    project.write(out / "llms-full.txt", "\n\n".join(texts[file] for file in order))
+
+
+class WholeRole(SphinxRole):
+    """``{whole}`NANO.md``` links to a guide as one file."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Make the link."""
+        return [link(f"/{self.text}", "", self.text, classes=["whole-file"])], []
+
+
+def setup_single_file(app: Sphinx) -> None:
+    """Write the files when the pages are done."""
+    app.add_role("whole", WholeRole())
+    app.connect("build-finished", write_files)
