@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nanochat.gpt import GPT, IGNORED, GPTConfig
 
-NAMES = ("Mia", "Ben", "Tom", "Zoe", "Sam", "Lea", "Max", "Ida")
+NAMES = ("Pip", "Bruno", "Hugo", "Finn", "Ruby", "Tilly", "Olive", "Luna")
 """Tokens 1 to 8: the names, of which each row holds one."""
 FILLERS = ("a", "the", "red", "kite", "and", "runs", "home", "sun")
 """How the fillers, tokens 16 to 47, are written in pictures: eight words in turn."""
@@ -64,9 +64,9 @@ class Outcome:
     looks: tuple[float, ...]
     """For each head, the weight that the question gives to the place of the name, on average."""
     weights: Tensor
-    """The weights of the first row, ``(H, T, T)``."""
+    """The weights of one row, whose name stands third, ``(H, T, T)``."""
     words: tuple[str, ...]
-    """The first row in words."""
+    """That row in words."""
 
 
 @lru_cache(maxsize=4)
@@ -78,8 +78,9 @@ def outcome(steps: int) -> Outcome:
         answers = model(tokens)[:, -1].argmax(dim=-1)
     weights = next(model.attention_maps(tokens))
     looks = weights[torch.arange(len(tokens)), :, -1, places].mean(dim=0)
+    shown = places.tolist().index(2)
     words = tuple(
-        "who?" if i == 0 else NAMES[i - 1] if i < 16 else FILLERS[i % len(FILLERS)] for i in tokens[0].tolist()
+        "who?" if i == 0 else NAMES[i - 1] if i < 16 else FILLERS[i % len(FILLERS)] for i in tokens[shown].tolist()
     )
     right = (answers == names).float().mean().item()
-    return Outcome(loss, right, tuple(looks.tolist()), weights[0], words)
+    return Outcome(loss, right, tuple(looks.tolist()), weights[shown], words)
