@@ -11,7 +11,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
 from docs._ext import verdicts
-from docs._ext.skin import Use, inner_link, link, note, project_of, uses, warn
+from docs._ext.skin import Use, inner_link, line_of, link, note, project_of, uses, warn
 from docs._ext.verdicts import Report, Verdict
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,9 @@ def check_links(app: Sphinx, env: BuildEnvironment) -> list[str]:
     for docname in sorted(uses(env)):
         for use in uses(env)[docname]:
             if use.kind == "claim" and use.text not in known:
-                warn(env.doc2path(docname), use.line, f"no claim '{use.text}' stands in a guide", "claims", "link")
+                line = line_of(env, docname, use)
+                message = f"no claim '{use.text}' stands in a guide: name one that does"
+                warn(env.doc2path(docname), line, message, "claims", "link")
     return []
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from docs._ext import guides
 from docs._ext.project import Project
 
-NUMBER = re.compile(r"(?<![\w.\-/²³])[-−]?\d[\d.,_]*(?:\d|\b)%?(?!\w*-?\w*\()")
+NUMBER = re.compile(r"(?<![\w.\-/:²³])[-−]?\d[\d.,_]*(?:\d|\b)%?(?!\w*-?\w*\()")
 LINES = re.compile(r"\b[\w/.-]*\w\.(?:py|sh|js|toml|md|html|css):\d+")
 LABEL = re.compile(r"\b(?:version|step|part|level|stage|exercise|example|problem|way|question|case)\s+$", re.IGNORECASE)
 FREE = frozenset({"given", "claim", "cite", "val"})

@@ -22,7 +22,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from docs._ext.project import Project
-from docs._ext.skin import Use, depend, index_of, link, note, project_of, uses, warn
+from docs._ext.skin import Use, depend, index_of, line_of, link, note, project_of, uses, warn
 from docs._ext.sources import Index, Source, UnknownSymbol, display
 
 
@@ -37,10 +37,11 @@ def page_of(project: Project, path: Path) -> str:
 
 def reference(project: Project, source: Source, text: str = "") -> nodes.Node:
     """A link to the lines of a symbol."""
-    shown = text or display(project, source)
-    child = nodes.literal(shown, shown, classes=["src"])
+    where = display(project, source)
+    child = nodes.inline("", text) if text else nodes.literal(where, where, classes=["src"])
     anchor = "" if source.kind == "module" else source.symbol
-    return link(page_of(project, source.path), anchor, child, title=source.symbol, classes=["src-link"])
+    title = f"{source.symbol}, {where}"
+    return link(page_of(project, source.path), anchor, child, title=title, classes=["src-link"])
 
 
 def excerpt(source: Source, first: str, last: str, docstring: bool) -> str:
@@ -139,7 +140,9 @@ def check_references(app: Sphinx, env: BuildEnvironment) -> list[str]:
                     _look_up(index, use)
                 except LookupError as error:
                     kind = "unknown" if isinstance(error, UnknownSymbol) else "excerpt"
-                    warn(env.doc2path(docname), use.line, str(error), "code", kind)
+                    line = line_of(env, docname, use)
+                    warn(env.doc2path(docname), line, str(error), "code", kind)
+    env.truth_sources = source_digest(app, env)  # type: ignore[attr-defined]
     return []
 
 
@@ -156,13 +159,17 @@ def outdated(app: Sphinx, env: BuildEnvironment, *changes: set[str]) -> list[str
                     now = ""
                 if now != use.shown:
                     found.add(docname)
+    if source_digest(app, env) != getattr(env, "truth_sources", ""):
+        found.add(app.config.root_doc)
+    return sorted(found & set(env.found_docs))
+
+
+def source_digest(app: Sphinx, env: BuildEnvironment) -> str:
+    """One hash of all pages of source."""
     digest = hashlib.sha256()
     for path in source_files(app, env):
         digest.update(path.read_bytes())
-    if digest.hexdigest() != getattr(env, "truth_sources", ""):
-        env.truth_sources = digest.hexdigest()  # type: ignore[attr-defined]
-        found.add(app.config.root_doc)
-    return sorted(found & set(env.found_docs))
+    return digest.hexdigest()
 
 
 def source_files(app: Sphinx, env: BuildEnvironment) -> list[Path]:

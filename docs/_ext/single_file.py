@@ -21,7 +21,7 @@ from docs._ext.project import Project
 from docs._ext.references import excerpt, lexer_of
 from docs._ext.skin import link, project_of
 from docs._ext.sources import Index, display
-from docs._ext.values import evaluate, works
+from docs._ext.values import ValueFailed, evaluate, works
 
 FILES = {"NANO.md": "nano/index", "NANOMATH.md": "nanomath/index", "VERIFICATION.md": "verification/index"}
 """File -> the page whose toctree it follows."""
@@ -131,7 +131,10 @@ class Flattener:
         if name == "picture":
             from docs._ext.pictures import load
 
-            picture = load(argument)
+            try:
+                picture = load(argument)
+            except ValueError:
+                return [argument]  # reported by the directive
             kind = "mermaid" if _MERMAID.match(picture.text) else "text"
             return [
                 f"```{kind}",
@@ -143,13 +146,19 @@ class Flattener:
         if name == "problem":
             from docs._ext.problems import load as load_problem
 
-            problem = load_problem(argument)
+            try:
+                problem = load_problem(argument)
+            except ValueError:
+                return [argument]
             steps = [f"{number}. {self.inline(step, docname)}" for number, step in enumerate(problem.steps, 1)]
             answer = f"Answer: {problem.shown}"
             return [f"**Practice problem.** {self.inline(problem.question, docname)}", "", answer, "", *steps]
         if name == "in-code":
-            source = self.index.lookup(argument)
-            code = excerpt(source, options.get("from", ""), options.get("to", ""), "docstring" in options)
+            try:
+                source = self.index.lookup(argument)
+                code = excerpt(source, options.get("from", ""), options.get("to", ""), "docstring" in options)
+            except LookupError:
+                return [argument]  # reported by the directive
             fence = f"```{lexer_of(source.path)}"
             return [f"`{display(self.project, source)}`", "", fence, *code.splitlines(), "```"]
         if name == "math":
@@ -188,7 +197,10 @@ class Flattener:
             "ref": lambda: title or target,
         }
         if name in handlers:
-            shown = handlers[name]()
+            try:
+                shown = handlers[name]()
+            except (LookupError, ValueFailed):
+                shown = content  # reported by the feature that owns the role
             return f"{title} ({shown})" if title and name == "src" else shown
         if ":" in name:  # a name of the code: {py:func}`~nanochat.gpt.attend`
             return f"`{title or target.removeprefix('~')}`"
@@ -235,6 +247,7 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
     flat = Flattener(project)
     out = Path(app.outdir)
     stamp = f"Written by the build of commit {project.commit()}; the site has pictures and links.\n\n"
+    report = report_of(app)
     texts = {}
     for file, start in FILES.items():
         if (project.docs / f"{start}.md").is_file():
@@ -242,7 +255,8 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
     rows = "".join(f"| [{file}]({file}) | {text.count(chr(10)):,} lines |\n" for file, text in texts.items())
     front = flat.page("index") if (project.docs / "index.md").is_file() else "# The guides"
     texts["README_GUIDES.md"] = (
-        f"{stamp}{front}\n\n## The guides as files\n\n| File | Length |\n|---|--:|\n{rows}\n{report_of(app).summary()}\n"
+        f"{stamp}{front}\n\n## The guides as files\n\n| File | Length |\n|---|--:|\n{rows}\n"
+        f"VERIFICATION holds {len(report.verdicts)} claims, {report.count('verified')} of them verified.\n"
     )
     for file, text in texts.items():
         project.write(out / file, text)

@@ -69,6 +69,16 @@ def note(env: BuildEnvironment, use: Use) -> None:
     uses(env).setdefault(env.docname, []).append(use)
 
 
+def line_of(env: BuildEnvironment, docname: str, use: Use) -> int:
+    """The very line of a use: a role knows only where its paragraph begins."""
+    lines = Path(env.doc2path(docname)).read_text(encoding="utf-8").splitlines()
+    wanted = use.text.partition("\0")[0]
+    for number in range(use.line, min(use.line + 60, len(lines)) + 1):
+        if wanted in lines[number - 1]:
+            return number
+    return use.line
+
+
 def depend(env: BuildEnvironment, file: Path) -> None:
     """Re-read the page being read when this file changes."""
     env.note_dependency(str(file))

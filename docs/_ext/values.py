@@ -12,6 +12,7 @@ import builtins
 import importlib
 import math
 import multiprocessing
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from docs._ext import guides
 from docs._ext.claims import shown
 from docs._ext.project import Project
 from docs._ext.reach import Reach
-from docs._ext.skin import Use, depend, index_of, link, note, project_of, uses, warn
+from docs._ext.skin import Use, depend, index_of, line_of, link, note, project_of, uses, warn
 from docs._ext.sources import Index
 
 
@@ -151,7 +152,7 @@ def citations(project: Project) -> dict[str, list[tuple[Path, int, str]]]:
             for line, sentence in guides.split_sentences(paragraph):
                 for token in guides.inline(sentence):
                     if token.type == "myst_role" and token.meta["name"] == "cite":
-                        words = guides.plain(sentence.replace(f"{{cite}}`{token.content}`", ""))
+                        words = guides.plain(re.sub(r"\s*\{cite\}`[^`]*`", "", sentence))
                         found.setdefault(token.content.strip(), []).append((path, line, words))
     return found
 
@@ -179,7 +180,7 @@ def check_values(app: Sphinx, env: BuildEnvironment) -> list[str]:
     known = works(project)
     for docname in sorted(uses(env)):
         for use in uses(env)[docname]:
-            where = (env.doc2path(docname), use.line)
+            where = (env.doc2path(docname), line_of(env, docname, use))
             if use.kind == "val":
                 try:
                     evaluate(project, use.text)

@@ -145,10 +145,10 @@ def index_page(report: Report) -> str:
 def chapter_page(report: Report, verdicts: list[Verdict]) -> str:
     """All claims of a chapter."""
     verified = sum(v.status == "verified" for v in verdicts)
+    docname = report.project.docname(verdicts[0].sentence.file)
     parts = [
         f"# {escape(chapter_title(verdicts))}: the proofs\n",
-        f"{len(verdicts)} claims of {{doc}}`/{report.project.docname(verdicts[0].sentence.file)}`, {verified} verified. "
-        "The summary of all: {doc}`index`.\n",
+        f"{len(verdicts)} claims of {{doc}}`/{docname}`, {verified} verified. The summary of all: {{doc}}`index`.\n",
     ]
     for verdict in verdicts:
         parts += write_entry(report, verdict)
