@@ -251,9 +251,12 @@ def read_saved(directory: Path | str, step: int | None = None) -> Saved:
     _refuse(wrong, "was it written by another version? use that version, or train anew")
     history = state["history"]
     _check_keys(source, "history", history, StepMetrics)
-    rows = zip(*(history[f.name] for f in fields(StepMetrics)), strict=True)
+    try:
+        rows = [StepMetrics(*row) for row in zip(*(history[f.name] for f in fields(StepMetrics)), strict=True)]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: the columns of history are not equally long lists: restore the file") from error
     values = {name: state[name] for name in expected if name not in ("plan", "history")}
-    return Saved(path=path, plan_dict=state["plan"], history=[StepMetrics(*row) for row in rows], **values)
+    return Saved(path=path, plan_dict=state["plan"], history=rows, **values)
 
 
 # Reading: weights, and whole states ------------------------------------------------------------------------------
@@ -473,7 +476,7 @@ def check_writable(directory: Path | str, step: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         _write_text(probe, "may this folder be written to?\n")
         probe.unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise InputError(
             f"{directory} cannot take checkpoints: {error}; give a folder that you may write to"
         ) from error

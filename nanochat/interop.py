@@ -119,8 +119,8 @@ def from_transformers(source: Any) -> GPT:
         The model, on the CPU, its weights in float32.
 
     Raises:
-        InputError: If ``transformers`` is not installed, there is no such model, or it is built otherwise than ours: one
-            line for each difference.
+        InputError: If ``transformers`` is not installed, there is no such model, or it is built otherwise than ours:
+            one line for each difference.
     """
     if isinstance(source, (str, Path)):
         source = _load(source)
@@ -128,10 +128,9 @@ def from_transformers(source: Any) -> GPT:
     _refuse_differences(config)
     sizes = {ours: getattr(config, theirs) for ours, theirs in SIZES}
     model = GPT(GPTConfig(**sizes, rope_theta=float(config.rope_parameters["rope_theta"])))
-    theirs_all: dict[str, Tensor] = source.state_dict()
-    model.load_state_dict(
-        {ours: theirs_all[theirs].float().cpu() for ours, theirs in weight_names(config.num_hidden_layers)}
-    )
+    weights: dict[str, Tensor] = source.state_dict()
+    names = weight_names(model.config.n_layer)
+    model.load_state_dict({ours: weights[theirs].float().cpu() for ours, theirs in names})
     return model.eval()
 
 

@@ -1,0 +1,80 @@
+"""What the tests share: a tiny plan, its data, models with random weights, a tokenizer of bytes."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from nanochat.common import Runtime
+from nanochat.dataloader import TokenLoader
+from nanochat.gpt import GPT, GPTConfig
+from nanochat.tokenizer import Tokenizer
+from nanochat.train import Plan, TrainState, fit
+
+DOCUMENTS = [
+    f"{who} found a {what} by the {where}. {who} took the {what} home."
+    for who in ("Anna", "Ben", "Cleo", "Dan", "Eve")
+    for what in ("stone", "hat", "key", "shell")
+    for where in ("sea", "road", "well")
+]
+"""Sixty short documents: enough for a few batches to differ, little enough for many epochs."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small tensors gain nothing from threads, and the order of additions stays the same."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return Runtime(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer() -> Tokenizer:
+    """A tokenizer without merges: every byte is a token."""
+    return Tokenizer([])
+
+
+@pytest.fixture
+def make_model() -> Callable[..., GPT]:
+    """Models whose weights are all random: a fresh one scores every token alike and hides mistakes."""
+
+    def make(seed: int = 0, depth: int = 2, **sizes: int) -> GPT:
+        model = GPT(GPTConfig.from_depth(depth, **{"vocab_size": 320, "sequence_len": 24, "width": 64, **sizes}))
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.copy_(torch.randn(p.shape, generator=generator) * p.shape[-1] ** -0.5)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """Thirty steps of two rounds of accumulation; takes about a third of a second."""
+    sizes = GPTConfig.from_depth(2, vocab_size=320, sequence_len=24, width=32)
+    return Plan(model=sizes, device_batch_size=2, total_batch_size=96, num_iterations=30, warmup_ratio=0.1)
+
+
+@pytest.fixture
+def make_loader(byte_tokenizer: Tokenizer) -> Callable[..., TokenLoader]:
+    def make(plan: Plan, rank: int = 0, world_size: int = 1) -> TokenLoader:
+        documents = byte_tokenizer.encode_batch(DOCUMENTS)
+        return TokenLoader(
+            documents, plan.device_batch_size, plan.model.sequence_len, byte_tokenizer.bos, plan.seed, rank, world_size
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_state(plan: Plan, make_loader: Callable[..., TokenLoader], runtime: Runtime) -> Callable[..., TrainState]:
+    """States that have taken some steps."""
+
+    def make(steps: int = 0, of: Plan = plan) -> TrainState:
+        return fit(TrainState.start(of, make_loader(of), runtime), until=steps, progress=False)
+
+    return make
