@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from docs._ext.built import use_built_folder
+from docs._ext.project import Project
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "docs" / "_build"
 
@@ -40,10 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--draft", action="store_true", help="do not run the examples")
     parser.add_argument("--jobs", default="1", help="processes that read and write pages")
     options = parser.parse_args(argv)
+    use_built_folder(Project(ROOT))
     environment = {
         # Small tensors are faster when idle threads sleep than when they spin, above all on a busy machine.
         "OMP_WAIT_POLICY": "PASSIVE",
-        "NANOCHAT_BASE_DIR": str(BUILD / "nanochat"),
         "TOKENIZERS_PARALLELISM": "false",
         **os.environ,
     }

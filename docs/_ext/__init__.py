@@ -1,7 +1,7 @@
 """The site's own Sphinx extension: a core that knows no Sphinx, and one ``setup_<feature>`` a file.
 
 The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept`` and
-``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``, ``rerun`` and
+``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``, ``built``, ``rerun`` and
 ``single_file`` hand it to Sphinx. The look: ``look``, ``math``, ``symbols``, ``terms``, ``pictures``, ``problems``
 and ``gallery``.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-TRUTH = ("skin", "gate", "references", "verification", "quotes", "lint", "values", "rerun", "single_file")
+TRUTH = ("skin", "gate", "references", "verification", "quotes", "lint", "values", "built", "rerun", "single_file")
 """Features that check the guides; ``skin`` first, the others build on it."""
-LOOK = ("look", "math", "symbols", "terms", "pictures", "problems", "gallery")
+LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery")
 """Features that show them."""
 
 
