@@ -15,15 +15,16 @@ compares the two (``verdicts.py``). Run by hand::
     python -m docs._ext.claims                  check every claim
     python -m docs._ext.claims --mutants        and see each claim fall under the mutants that it names
     python -m docs._ext.claims --accept [id...] rewrite the guide's sentences, after showing the difference
+    python -m docs._ext.claims --say [id...]    print the sentences as the code says them, marked, to paste
 
 This module knows neither Sphinx nor torch.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.util
+import inspect
 import math
 import sys
 import traceback
@@ -196,6 +197,16 @@ class Mutant:
     function: Callable[[], AbstractContextManager[object]]
 
     @property
+    def file(self) -> Path:
+        """The file that holds the function."""
+        return Path(inspect.unwrap(self.function).__code__.co_filename)
+
+    @property
+    def line(self) -> int:
+        """The line of its first decorator."""
+        return inspect.unwrap(self.function).__code__.co_firstlineno
+
+    @property
     def symbol(self) -> str:
         """The dotted name of the function."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
@@ -272,8 +283,6 @@ def mutant(id: str, what: str) -> Callable[[Callable[[], Any]], Callable[[], Any
     """
 
     def register(function: Callable[[], Any]) -> Callable[[], Any]:
-        import inspect
-
         manager = contextlib.contextmanager(function) if inspect.isgeneratorfunction(function) else function
         _registry().mutants.append(Mutant(id, what, manager))
         return function
@@ -318,31 +327,7 @@ def _execute(name: str, path: Path) -> ModuleType:
     return module
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line: check, show what fails, accept."""
-    from docs._ext import accept, verdicts
-    from docs._ext.project import Project
-
-    parser = argparse.ArgumentParser(prog="python -m docs._ext.claims", description=main.__doc__)
-    parser.add_argument("ids", nargs="*", metavar="id", help="only these claims")
-    parser.add_argument("--accept", action="store_true", help="rewrite the guide's sentences that differ")
-    parser.add_argument("--mutants", action="store_true", help="also see each claim fall under its mutants")
-    parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="the repository")
-    parser.add_argument("--package", action="append", help="the package that claims are about")
-    args = parser.parse_args(argv)
-    project = Project(args.root, tuple(args.package or ("nanochat",)))
-    report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
-    if args.accept and accept.rewrite(report, out=sys.stdout):
-        report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
-    for failure in report.failures:
-        print(f"{project.relative(failure.file)}:{failure.line}: [{failure.kind}] {failure.message}")
-    print(report.summary())
-    return 1 if report.failures else 0
-
-
 if __name__ == "__main__":
-    from docs._ext.claims import (
-        main as imported_main,
-    )  # the registry of the imported module, not a second one
+    from docs._ext.command import main  # works with the imported module's registry, not with a second one
 
-    sys.exit(imported_main())
+    sys.exit(main())

@@ -171,8 +171,7 @@ class Memory:
 
     def mutant_key(self, key: str, mutant: Mutant) -> str:
         """The hash of a claim's key and of a mutant's text."""
-        path = Path(sys.modules[mutant.symbol.rpartition(".")[0]].__file__ or "")
-        files, text = self.reach.of_function(path, mutant.symbol.rpartition(".")[2])
+        files, text = self.reach.of_function(mutant.file, mutant.symbol.rpartition(".")[2])
         return self.reach.digest(files, key, text)
 
     def recall(self, id: str, key: str) -> tuple[str, tuple[Measurement, ...]] | None:
@@ -253,6 +252,10 @@ def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) 
 def _declared_wrong(project: Project, registry: Registry, found: dict[str, Sentence]) -> Iterator[Failure]:
     """What is wrong with the declarations themselves, before anything runs."""
     index = Index(project)
+    for mutant in registry.mutants:
+        if registry.mutant(mutant.id) is not mutant:
+            message = f"mutant '{mutant.id}' is declared by {registry.mutant(mutant.id).symbol} already: rename one"
+            yield Failure("duplicate", mutant.file, mutant.line, message)
     for claim in registry.claims:
         name = f"claim '{claim.id}'"
         if registry.claim(claim.id) is not claim:

@@ -1,0 +1,61 @@
+"""The command line of the claims: ``python -m docs._ext.claims``. Knows no Sphinx."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from docs._ext import accept, verdicts
+from docs._ext.claims import load
+from docs._ext.project import Project
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Check the claims of the guides, show what fails, accept what the code says."""
+    parser = argparse.ArgumentParser(prog="python -m docs._ext.claims", description=main.__doc__)
+    parser.add_argument("ids", nargs="*", metavar="id", help="only these claims")
+    parser.add_argument("--accept", action="store_true", help="rewrite the guide's sentences that differ")
+    parser.add_argument("--mutants", action="store_true", help="also see each claim fall under its mutants")
+    parser.add_argument("--say", action="store_true", help="print what the code says, marked, to paste into a guide")
+    parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="the repository")
+    parser.add_argument("--package", action="append", help="the package that claims are about")
+    args = parser.parse_args(argv)
+    project = Project(args.root.resolve(), tuple(args.package or ("nanochat",)))
+    if args.say:
+        return say(project, args.ids)
+    report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
+    if args.accept and accept.rewrite(report, out=sys.stdout):
+        report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
+    for failure in report.failures:
+        print(f"{project.relative(failure.file)}:{failure.line}: [{failure.kind}] {failure.message}")
+    print(report.summary())
+    return 1 if report.failures else 0
+
+
+def say(project: Project, ids: list[str]) -> int:
+    """Print the sentences of claims, also of those that stand in no guide yet, and what their mutants do."""
+    sys.path.insert(0, str(project.root))
+    registry = load(project.docs / "claims")
+    failed = 0
+    for path, line, error in registry.broken:
+        failed += 1
+        print(f"{project.relative(path)}:{line}: {error}")
+    for claim in registry.claims:
+        if ids and claim.id not in ids:
+            continue
+        try:
+            said, _ = verdicts.run(claim)
+        except Exception as error:
+            failed += 1
+            print(f"{claim.id}: {type(error).__name__}: {error}\n")
+            continue
+        print(f"[{said}]{{#claim-{claim.id} .claim}}")
+        for wanted in claim.killed_by:
+            mutant = registry.mutant(wanted)
+            kill = verdicts.try_mutant(claim, mutant, said, project.packages) if mutant else None
+            failed += not (kill and kill.killed)
+            effect = kill.effect if kill else "there is no such mutant"
+            print(f"    {wanted}: {'falls' if kill and kill.killed else 'SURVIVES'}: {effect}")
+        print()
+    return 1 if failed else 0
