@@ -103,7 +103,8 @@ def to_transformers(model: GPT, tokenizer: Tokenizer | None = None) -> Any:
         )
     )
     if tokenizer:
-        other.generation_config.pad_token_id = tokenizer.bos
+        # Not <|bos|>: generate() may hide pad tokens from attention, and every prompt starts with <|bos|>.
+        other.generation_config.pad_token_id = ends[0]
     ours = model.state_dict()
     other.load_state_dict({theirs: ours[name].float().cpu() for name, theirs in weight_names(config.n_layer)})
     return other.eval()
@@ -186,7 +187,9 @@ def _load(source: str | Path) -> Any:
         if config.model_type != "nanochat":
             raise InputError(f"{source} is a model of type {config.model_type!r}: only 'nanochat' has our architecture")
         return transformers.NanoChatForCausalLM.from_pretrained(source, dtype=torch.float32)
-    except OSError as error:
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{source} is no model of transformers that can be loaded: {first}") from error
 
