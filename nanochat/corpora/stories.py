@@ -1,8 +1,9 @@
 """A grammar that tells short stories for children, and knows what happened in them.
 
-The stories are about sixteen animals who live near each other. Who is what animal never changes (Ruby is always
-the fox), so that is knowledge for the weights. Who lost which toy where changes from story to story, so that is
-something to keep in mind from the first sentence to the last: what attention is for.
+The stories are about eight young animals and their eight friends. Some things are so in every story: Ruby is the
+fox, and the kite is the red kite. That is knowledge, which a model keeps in its weights. Who lost which toy where
+changes from story to story. That is to be kept in mind from the first sentence to the last, and is what attention is
+for.
 
 One description serves three purposes. A plot is a list of *beats*; for each beat there are a few ways to tell
 it; and each way is a template such as ``"{hero} looked for {hero.his} {thing}."``. A *role* (hero, thing) gets a
@@ -40,52 +41,57 @@ Lexicon = Mapping[str, Mapping[str, str]]
 _HE = {"he": "he", "He": "He", "him": "him", "his": "his", "His": "His"}
 _SHE = {"he": "she", "He": "She", "him": "her", "his": "her", "His": "Her"}
 
-CAST: Lexicon = {
-    name: {"": name, "kind": kind, **pronouns}
-    for pronouns, cast in (
-        (_HE, "Pip mouse, Bruno bear, Hugo hedgehog, Finn frog, Max dog, Sam squirrel, Otto otter, Milo mole"),
-        (_SHE, "Ruby fox, Tilly duck, Olive owl, Daisy rabbit, Luna cat, Rosie lamb, Poppy pony, Nelly goat"),
+HEROES, FRIENDS = (
+    {
+        name: {"": name, "kind": kind, **pronouns}
+        for pronouns, cast in animals
+        for name, kind in (pair.split() for pair in cast.split(", "))
+    }
+    for animals in (
+        ((_HE, "Pip mouse, Finn frog, Max dog, Milo mole"), (_SHE, "Ruby fox, Tilly duck, Daisy rabbit, Luna cat")),
+        (
+            (_HE, "Bruno bear, Hugo hedgehog, Sam squirrel, Otto otter"),
+            (_SHE, "Olive owl, Rosie lamb, Poppy pony, Nelly goat"),
+        ),
     )
-    for name, kind in (pair.split() for pair in cast.split(", "))
-}
-"""Everyone who can be in a story, with the animal that they are and their pronouns."""
+)
+"""The animals that stories are about, and the friends that they meet: their kind and their pronouns."""
 
-FAMILY: Lexicon = {word: {"": word} for word in ("mother", "father", "grandma", "grandpa")}
 THINGS: Lexicon = {
-    word: {"": word} for word in ("kite", "drum", "boat", "wagon", "whistle", "puppet", "train", "lantern")
-}
-COLORS: Lexicon = {word: {"": word} for word in ("red", "blue", "green", "yellow")}
-FOODS: Lexicon = {
-    many: {"": many, "a": one}
-    for many, one in (
-        ("apples", "an apple"), ("pears", "a pear"), ("plums", "a plum"), ("berries", "a berry"),
-        ("nuts", "a nut"), ("buns", "a bun"), ("cookies", "a cookie"), ("carrots", "a carrot"),
+    full.split()[1]: {"": full.split()[1], "full": full}
+    for full in (
+        "red kite", "yellow drum", "blue boat", "green wagon", "silver whistle", "funny puppet", "tiny train",
+        "golden lantern",
     )
 }  # fmt: skip
+"""The toys of the village; there is one of each, so the kite is the red kite in every story."""
+
+FOODS: Lexicon = {word: {"": word} for word in "apples pears plums berries nuts buns cookies carrots".split()}
 PLACES: Lexicon = {
-    place: {"": place, "at": f"{where} the {place}"}
-    for place, where in (
-        ("park", "in"), ("garden", "in"), ("forest", "in"), ("meadow", "in"),
-        ("river", "by"), ("pond", "by"), ("hill", "on"), ("beach", "on"),
-    )
-}  # fmt: skip
+    place: {"": place, "at": f"in the {place}"} for place in ("park", "garden", "forest", "meadow", "valley", "harbor")
+}
 SPOTS: Lexicon = {
     spot: {"": spot}
-    for spot in ("behind a big tree", "under an old bench", "in the tall grass", "under a bush", "behind a wall", "next to a stone")
+    for spot in (
+        "behind a big tree", "under an old bench", "in the tall grass", "under a bush", "behind a wall",
+        "next to a stone",
+    )
+}  # fmt: skip
+FAMILY: Lexicon = {word: {"": word} for word in ("mother", "father", "grandma", "grandpa")}
+NUMBERS: Lexicon = {word: {"": word, "Cap": word.capitalize()} for word in ("two", "three", "four", "five", "six")}
+EVEN: Lexicon = {
+    word: {**NUMBERS[word], "half": half} for word, half in (("two", "one"), ("four", "two"), ("six", "three"))
 }
-NUMBERS: Lexicon = {word: {"": word} for word in ("two", "three", "four", "five", "six")}
-EVEN: Lexicon = {"two": {"": "two", "half": "one"}, "four": {"": "four", "half": "two"}, "six": {"": "six", "half": "three"}}
+COMMON_ROLES: Mapping[str, Lexicon] = {
+    "hero": HEROES, "friend": FRIENDS, "elder": FAMILY, "thing": THINGS, "food": FOODS, "place": PLACES, "spot": SPOTS,
+    "number": NUMBERS,
+}  # fmt: skip
+"""The roles that mean the same in every plot."""
 
 
 def _words(*values: str) -> Lexicon:
     return {value: {"": value} for value in values}
 
-
-COMMON_ROLES: Mapping[str, Lexicon] = {
-    "hero": CAST, "friend": CAST, "elder": FAMILY, "thing": THINGS, "color": COLORS, "food": FOODS, "place": PLACES,
-    "spot": SPOTS, "number": NUMBERS,
-}  # fmt: skip
-"""The roles that mean the same in every plot; ``hero`` and ``friend`` are never the same animal."""
 
 # --- The plots: what can happen ------------------------------------------------------------------------------------
 
@@ -129,9 +135,9 @@ PLOTS: tuple[Plot, ...] = (
         (
             _OPENING,
             (
-                "{hero.He} had a {color} {thing} and took it everywhere.",
-                "{hero.He} loved {hero.his} {color} {thing} more than any other toy.",
-                "For {hero.his} birthday {hero.he} got a {color} {thing}.",
+                "{hero.He} had a {thing.full} and took it everywhere.",
+                "{hero.He} loved {hero.his} {thing.full} more than any other toy.",
+                "For {hero.his} birthday {hero.he} got a {thing.full}.",
             ),
             (
                 "One day {hero} played {place.at}. Then {why}, and the {thing} was gone.",
@@ -144,14 +150,17 @@ PLOTS: tuple[Plot, ...] = (
                 "{hero} looked for the {thing} all day long, and {hero.his} eyes were full of tears.",
             ),
             (
-                '{friend} the {friend.kind} heard {hero} and came to help. "Two can look better than one," said {friend}.',
+                (
+                    '{friend} the {friend.kind} heard {hero} and came to help. "Two can look better than one," said '
+                    '{friend}.'
+                ),
                 'Then {friend} the {friend.kind} came by. "Do not be sad, {hero}," said {friend}. "I will help you."',
                 "{friend} the {friend.kind} wanted to know what was wrong. {hero} told {friend} about the {thing}.",
             ),
             (
-                '{friend} looked {spot}. "Here is your {color} {thing}!" said {friend}.',
-                "They looked for a long time. At last {friend} saw the {color} {thing} {spot}.",
-                "Soon {friend} saw something {color} {spot}. It was the {thing}!",
+                '{friend} looked {spot}. "Here is your {thing}!" said {friend}.',
+                "They looked for a long time. At last {friend} saw the {thing} {spot}.",
+                "Soon {friend} saw something {spot}. It was the {thing}!",
             ),
             (
                 '{hero} was so happy that {hero.he} danced. "Thank you, {friend}," said {hero}.',
@@ -161,16 +170,21 @@ PLOTS: tuple[Plot, ...] = (
             (
                 "Then {hero} and {friend} played with the {thing} until it was time for bed.",
                 "From that day on, {hero} let {friend} play with the {thing} too.",
-                "{hero} held the {color} {thing} very tight all the way home.",
+                "{hero} held the {thing.full} very tight all the way home.",
             ),
         ),
         (
-            ("what", "What did {hero} lose?", "the {color} {thing}", "{hero} lost the {color} {thing}."),
+            ("what", "What did {hero} lose?", "the {thing.full}", "{hero} lost the {thing.full}."),
             ("who", "Who found the {thing}?", "{friend}", "{friend} found the {thing}."),
             ("where", "Where was the {thing} found?", "{spot}", "The {thing} was {spot}."),
-            ("where", "Where did {hero} play?", "{place.at}", "{hero} played {place.at}."),
+            ("where", "Where did {hero} lose the {thing}?", "{place.at}", "{hero} lost the {thing} {place.at}."),
             ("why", "Why was the {thing} gone?", "because {why}", "The {thing} was gone because {why}."),
-            ("why", "Why was {hero} sad?", "because the {thing} was gone", "{hero} was sad because the {thing} was gone."),
+            (
+                "why",
+                "Why was {hero} sad?",
+                "because the {thing} was gone",
+                "{hero} was sad because the {thing} was gone.",
+            ),
         ),
         {"why": _words("a strong wind came", "the rain began", "it got dark", "a loud noise came")},
     ),
@@ -180,9 +194,9 @@ PLOTS: tuple[Plot, ...] = (
         (
             _OPENING,
             (
-                "One day {hero} sat {place.at} with {number} {food} in a bag.",
-                "One morning {hero} took {number} {food} and went to the {place}.",
-                "{hero.His} {elder} gave {hero.him} {number} {food}, and {hero} took them to the {place}.",
+                "One day {hero} sat {place.at} with a bag of {food}.",
+                "One morning {hero} put some {food} in a bag and went to the {place}.",
+                "{hero.His} grandma gave {hero.him} some {food}, and {hero} took them to the {place}.",
             ),
             (
                 "The {food} smelled so good that {hero} could not wait.",
@@ -191,18 +205,18 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "Then {friend} the {friend.kind} came by. {friend.He} was very hungry because {why}.",
-                "But there was {friend} the {friend.kind}, who looked sad. {friend.He} had nothing to eat because {why}.",
-                'Just then {friend} the {friend.kind} sat down {place.at} too. "I am so hungry," said {friend}, because {why}.',
+                "But there was {friend} the {friend.kind}, who looked sad. {friend.He} had no food because {why}.",
+                "Just then {friend} the {friend.kind} sat down too, without any food, because {why}.",
             ),
             (
-                '{hero} looked at {friend} and then at the {food}. "There are {number}," said {hero}. "We can share them."',
+                '{hero} counted the {food}. "There are {number}," said {hero}. "We can share them."',
                 '"Please eat with me, {friend}," said {hero}. "I have {number} {food}."',
-                "{hero} thought about it. {number.Cap} {food} were too many for one, and {friend} had none.",
+                "{hero} thought about it. {number.Cap} {food} were too many for one.",
             ),
             (
                 "So {hero} ate {number.half} and {friend} ate {number.half}.",
                 "{hero} took {number.half} and gave {number.half} to {friend}.",
-                "They each had {number.half}, and both were full.",
+                "They had {number.half} each, and both were full.",
             ),
             (
                 '"Thank you, {hero}," said {friend}. "You are very kind."',
@@ -210,7 +224,7 @@ PLOTS: tuple[Plot, ...] = (
                 "{friend} smiled and sang a happy song for {hero}.",
             ),
             (
-                "Then {hero} and {friend} lay in the sun {place.at} and looked at the clouds.",
+                "Then {hero} and {friend} lay in the sun and looked at the clouds.",
                 "The next day {friend} came back with {food} for {hero}.",
                 "After that, {hero} and {friend} always shared their {food}.",
             ),
@@ -218,15 +232,12 @@ PLOTS: tuple[Plot, ...] = (
         (
             ("who", "Who was hungry?", "{friend}", "{friend} was hungry."),
             ("what", "What did {hero} share?", "the {food}", "{hero} shared the {food}."),
-            ("where", "Where did {hero} take the {food}?", "to the {place}", "{hero} took the {food} to the {place}."),
+            ("where", "Where was {hero}?", "{place.at}", "{hero} was {place.at}."),
             ("how many", "How many {food} did {hero} have?", "{number}", "{hero} had {number} {food}."),
             ("how many", "How many {food} did {friend} get?", "{number.half}", "{friend} got {number.half}."),
-            ("why", "Why was {friend} hungry?", "because {why}", "{friend} was hungry because {why}."),
+            ("why", "Why did {friend} have no food?", "because {why}", "{friend} had no food because {why}."),
         ),
-        {
-            "number": {value: {**forms, "Cap": value.capitalize()} for value, forms in EVEN.items()},
-            "why": _words("the cupboard was empty", "the walk was long", "there was no breakfast"),
-        },
+        {"number": EVEN, "why": _words("the cupboard was empty", "the shop was closed", "the bag had a hole")},
     ),
     Plot(
         "courage",
@@ -241,15 +252,15 @@ PLOTS: tuple[Plot, ...] = (
             (
                 "One night {hero} heard a cry from the {place}. It was {friend} the {friend.kind}, who {why}.",
                 '"Help me!" cried someone one evening. {friend} the {friend.kind} was alone {place.at} and {why}.',
-                "Late one evening {friend} the {friend.kind} did not come home. {friend.He} was still {place.at}, because {friend.he} {why}.",
+                "Late one evening {friend} the {friend.kind} was still {place.at}, because {friend.he} {why}.",
             ),
             (
-                "{hero} thought of {fear}, and {hero.his} legs shook. But {friend} needed help.",
-                '"I am afraid of {fear}," said {hero}, "but {friend} needs me."',
+                "{hero} was cold with fear, and {hero.his} legs shook. But {friend} needed help.",
+                '"I am afraid," said {hero}, "but {friend} needs me."',
                 "{hero} wanted to hide in bed. Then {hero.he} thought of {friend}, all alone.",
             ),
             (
-                "So {hero.he} took a lamp, sang a brave song and walked to the {place}.",
+                "So {hero} took a lamp, sang a brave song and walked to the {place}.",
                 "So {hero} ran to the {place} as fast as {hero.he} could.",
                 "Step by step {hero} went to the {place}, and {hero.his} heart beat fast.",
             ),
@@ -261,19 +272,24 @@ PLOTS: tuple[Plot, ...] = (
             (
                 '"You came for me, {hero}," said {friend}. "How brave you are!"',
                 '"Were you not afraid, {hero}?" asked {friend}. "I was," said {hero}, "but I came."',
-                "{friend} gave {hero} warm milk and {food.a}.",
+                "{friend} gave {hero} warm milk and some {food}.",
             ),
             (
-                "Since then, {hero} is not so afraid of {fear} any more.",
-                "That night {hero} was proud, and {fear} did not seem so bad.",
-                "{hero} still does not like {fear}, but {hero.he} knows that {hero.he} can be brave.",
+                "Since then, {hero} is not so afraid any more.",
+                "That night {hero} was proud and slept very well.",
+                "{hero} is still afraid at times, but {hero.he} knows that {hero.he} can be brave.",
             ),
         ),
         (
             ("who", "Who needed help?", "{friend}", "{friend} needed help."),
             ("what", "What was {hero} afraid of?", "{fear}", "{hero} was afraid of {fear}."),
             ("where", "Where was {friend}?", "{place.at}", "{friend} was {place.at}."),
-            ("why", "Why did {friend} need help?", "because {friend.he} {why}", "{friend} needed help because {friend.he} {why}."),
+            (
+                "why",
+                "Why did {friend} need help?",
+                "because {friend.he} {why}",
+                "{friend} needed help because {friend.he} {why}.",
+            ),
         ),
         {
             "fear": _words("the dark", "the storm", "the fog", "the wind"),
@@ -286,14 +302,14 @@ PLOTS: tuple[Plot, ...] = (
         (
             _OPENING,
             (
-                "{hero.His} friend {friend} the {friend.kind} had a new {color} {thing}.",
-                "One day {friend} the {friend.kind} showed {hero} a {color} {thing}.",
-                "{friend} the {friend.kind} had a {color} {thing} and let {hero} play with it.",
+                "{hero.His} friend {friend} the {friend.kind} had a {thing.full}.",
+                "One day {friend} the {friend.kind} showed {hero} a {thing.full}.",
+                "{friend} the {friend.kind} had a {thing.full} and let {hero} play with it.",
             ),
             (
                 "{hero} played with the {thing} {place.at}. But {hero.he} {why}, and the {thing} broke.",
                 "{hero} took the {thing} to the {place}. There {hero.he} {why}, and the {thing} broke in two.",
-                "When {friend} was away, {hero} played with the {thing} {place.at}. It broke because {hero.he} {why}.",
+                "When {friend} was away, {hero} played with the {thing}. It broke because {hero.he} {why}.",
             ),
             (
                 "{hero} was afraid and hid the {thing} {spot}.",
@@ -302,31 +318,40 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 'Soon {friend} came and asked, "Have you seen my {thing}?"',
-                '"Where is my {color} {thing}?" asked {friend} the next day.',
+                '"Where is my {thing}?" asked {friend} the next day.',
                 "The next day {friend} looked for the {thing} and could not find it.",
             ),
             (
-                '{hero} felt very bad and told the truth. "I broke your {thing}, {friend}," {hero.he} said. "I am sorry."',
-                '{hero} looked at the ground. "It was me, {friend}," said {hero}. "I broke the {thing}, and I am sorry."',
-                '"I must tell you something, {friend}," said {hero}. "I broke your {thing} and hid it."',
+                (
+                    '{hero} felt very bad and told the truth. "I broke your {thing}, {friend}," {hero.he} said. "I '
+                    'am sorry."'
+                ),
+                (
+                    '{hero} looked at the ground. "It was me, {friend}," said {hero}. "I broke the {thing}, and I '
+                    'am sorry."'
+                ),
+                '{hero} could not keep the secret. "I broke your {thing}, {friend}," said {hero}, "and I hid it."',
             ),
             (
                 'At first {friend} was sad. Then {friend.he} said, "Thank you for telling me, {hero}."',
-                '"It was good to tell me, {hero}," said {friend}. "A friend is more than a {thing}."',
+                (
+                    '{friend} thought about it. "It was good to tell me, {hero}," said {friend}. "A friend is more '
+                    'than a {thing}."'
+                ),
                 "{friend} was quiet for a while. Then {friend.he} smiled at {hero}.",
             ),
             (
-                "They mended the {color} {thing} together, and it was as good as new.",
+                "They mended the {thing} together, and it was as good as new.",
                 "With a little glue, {hero} and {friend} made the {thing} whole again.",
                 "{hero} mended the {thing}, and {friend} was happy to play with it again.",
             ),
         ),
         (
             ("who", "Who broke the {thing}?", "{hero}", "{hero} broke the {thing}."),
-            ("what", "What did {hero} break?", "the {color} {thing}", "{hero} broke the {color} {thing}."),
+            ("what", "What did {hero} break?", "the {thing.full}", "{hero} broke the {thing.full}."),
             ("where", "Where did {hero} leave the {thing}?", "{spot}", "{hero} left the {thing} {spot}."),
             ("why", "Why did the {thing} break?", "because {hero} {why}", "The {thing} broke because {hero} {why}."),
-            ("who", "Whose {thing} was it?", "{friend}", "The {thing} was a toy of {friend}."),
+            ("who", "Who had a {thing.full}?", "{friend}", "{friend} had a {thing.full}."),
         ),
         {"why": _words("ran too fast", "pulled too hard", "fell over a root", "did not look")},
     ),
@@ -336,9 +361,9 @@ PLOTS: tuple[Plot, ...] = (
         (
             _OPENING,
             (
-                "One day {hero} and {friend} the {friend.kind} found a {color} {thing} {place.at}.",
-                "{hero} went to the {place} with {friend} the {friend.kind}. There they found a {color} {thing}.",
-                "{hero} and {friend} the {friend.kind} were {place.at} when they saw a {color} {thing}.",
+                "One day {hero} and {friend} the {friend.kind} found a {thing.full} {place.at}.",
+                "{hero} went to the {place} with {friend} the {friend.kind}. There they found a {thing.full}.",
+                "{hero} and {friend} the {friend.kind} were {place.at} when they saw a {thing.full}.",
             ),
             (
                 '"I saw the {thing} first," said {hero}. "No, it is mine," said {friend}.',
@@ -352,7 +377,7 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "Now {hero} had the {thing}, but {why}.",
-                "{hero} played with the {color} {thing}. But {why}, and {hero} was sad.",
+                "{hero} played with the {thing}. But {why}, and {hero} was sad.",
                 "That evening {hero} looked at the {thing} and was not happy, because {why}.",
             ),
             (
@@ -367,15 +392,20 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "First {hero} played with the {thing}, and then {friend} did.",
-                "Now the {color} {thing} belongs to {hero} and {friend}, and they never fight about it.",
-                "They went back to the {place} and played with the {thing} together.",
+                "Now the {thing} belongs to {hero} and {friend}, and they never fight about it.",
+                "{hero} and {friend} went out and played with the {thing} together.",
             ),
         ),
         (
             ("who", "Who found the {thing} with {hero}?", "{friend}", "{friend} found it with {hero}."),
-            ("what", "What did they quarrel about?", "a {color} {thing}", "They quarrelled about a {color} {thing}."),
+            ("what", "What did they quarrel about?", "a {thing.full}", "They quarrelled about a {thing.full}."),
             ("where", "Where did they find the {thing}?", "{place.at}", "They found the {thing} {place.at}."),
-            ("why", "Why was {hero} not happy with the {thing}?", "because {why}", "{hero} was not happy because {why}."),
+            (
+                "why",
+                "Why was {hero} not happy with the {thing}?",
+                "because {why}",
+                "{hero} was not happy because {why}.",
+            ),
         ),
         {"why": _words("it was no fun alone", "there was nobody to play with", "the house was too quiet")},
     ),
@@ -386,12 +416,12 @@ PLOTS: tuple[Plot, ...] = (
             _OPENING,
             (
                 "One day {hero} met {friend} the {friend.kind}, who had a big basket of {food}.",
-                "On the way to the {place}, {hero} saw {friend} the {friend.kind} with a basket of {food}.",
-                "One morning {friend} the {friend.kind} came down the road with a heavy basket of {food}.",
+                "On the way to school, {hero} saw {friend} the {friend.kind} with a basket of {food}.",
+                "One morning {friend} the {friend.kind} met {hero} and showed {hero.him} a basket of {food}.",
             ),
             (
                 "But {why}, and all the {food} fell on the ground.",
-                "Then {why}, and the {food} went everywhere.",
+                "But all at once the {food} fell down, because {why}.",
                 "{hero} saw how the {food} fell down, because {why}.",
             ),
             (
@@ -400,9 +430,12 @@ PLOTS: tuple[Plot, ...] = (
                 '"What will my {elder} say?" asked {friend}.',
             ),
             (
-                '{hero} did not think twice. "I will help you, {friend}," {hero.he} said, and picked up {number} {food}.',
+                (
+                    '{hero} did not think twice. "I will help you, {friend}," {hero.he} said, and picked up '
+                    '{number} {food}.'
+                ),
                 "{hero} wanted to play, but {friend} needed help. So {hero.he} picked up {number} {food}.",
-                '"Do not cry, {friend}," said {hero}. {hero.He} found {number} {food} in the grass.',
+                '{hero} ran to help. "Do not cry, {friend}," {hero.he} said, and found {number} {food} in the grass.',
             ),
             (
                 "{friend} picked up the rest, and they carried the basket together.",
@@ -410,20 +443,26 @@ PLOTS: tuple[Plot, ...] = (
                 "Then {hero} took one end of the basket, and {friend} took the other.",
             ),
             (
-                "The {elder} of {friend} was waiting {place.at}. \"What good {food}!\" said the {elder}.",
-                "At the {place} they saw the {elder} of {friend}, who was very glad.",
-                'The {elder} of {friend} lived {place.at}. "Thank you both," said the {elder}.',
+                'They came to a small house {place.at}. "What good {food}!" said a happy voice.',
+                "Soon they were {place.at}, and not one of the {food} was missing.",
+                "They sang all the way to the {place}, where everyone was glad to see them.",
             ),
             (
-                "Then {hero} and {friend} got {food.a} each, and they ate in the sun.",
+                "Then {hero} and {friend} got some {food} too, and they ate in the sun.",
                 '"I could not do it without you, {hero}," said {friend}.',
-                "{hero} went home with {food.a} and a happy heart.",
+                "{hero} went home with a bag of {food} and a happy heart.",
             ),
         ),
         (
             ("who", "Who helped {friend}?", "{hero}", "{hero} helped {friend}."),
             ("what", "What was in the basket?", "{food}", "There were {food} in the basket."),
-            ("who", "Who were the {food} for?", "the {elder} of {friend}", "The {food} were for the {elder} of {friend}."),
+            (
+                "who",
+                "Who was waiting for the {food}?",
+                "the {elder} of {friend}",
+                "The {elder} of {friend} was waiting.",
+            ),
+            ("where", "Where did they take the {food}?", "to the {place}", "They took the {food} to the {place}."),
             ("how many", "How many {food} did {hero} pick up?", "{number}", "{hero} picked up {number} {food}."),
             ("why", "Why did the {food} fall down?", "because {why}", "The {food} fell down because {why}."),
         ),
@@ -440,9 +479,9 @@ PLOTS: tuple[Plot, ...] = (
                 "The birthday of {friend} the {friend.kind} was near, and {hero} thought of a surprise.",
             ),
             (
-                "{hero.He} made a {color} {thing} for {friend} and hid it {spot}.",
-                "{hero} got a {color} {thing}, and nobody saw how {hero.he} hid it {spot}.",
-                '"I will give {friend} a {color} {thing}," thought {hero}. {hero.He} put it {spot}.',
+                "{hero.He} made a {thing.full} for {friend} and hid it {spot}.",
+                "{hero.He} got a {thing.full}, and nobody saw how {hero.he} hid it {spot}.",
+                '"I will give {friend} a {thing.full}," thought {hero}. {hero.He} put it {spot}.',
             ),
             (
                 'When {friend} came to play, {hero} said, "I have no time today."',
@@ -451,7 +490,7 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "{friend} went home and was sad, because {why}.",
-                '"Nobody likes me today," thought {friend}, because {why}.',
+                "{friend} did not know what to think. {friend.He} was sad, because {why}.",
                 "{friend} sat down alone and felt sad, because {why}.",
             ),
             (
@@ -465,17 +504,18 @@ PLOTS: tuple[Plot, ...] = (
                 '{hero} laughed. "Did you think I forgot your birthday, {friend}?"',
             ),
             (
-                "Then {hero} gave {friend} the {color} {thing}, and {friend} jumped for joy.",
-                '{friend} opened a box and found the {color} {thing}. "Thank you, {hero}!" said {friend}.',
-                "{friend} got the {thing} and played with it all evening.",
+                "Then {hero} gave {friend} the {thing}, and {friend} jumped for joy.",
+                '{friend} opened a box and found the {thing}. "Thank you, {hero}!" said {friend}.',
+                "{friend} got the {thing.full} and played with it all evening.",
             ),
         ),
         (
             ("who", "Who had a birthday?", "{friend}", "{friend} had a birthday."),
             ("who", "Who planned the surprise?", "{hero}", "{hero} planned the surprise."),
-            ("what", "What did {friend} get?", "the {color} {thing}", "{friend} got the {color} {thing}."),
+            ("what", "What did {friend} get?", "the {thing.full}", "{friend} got the {thing.full}."),
             ("where", "Where was the {thing} hidden?", "{spot}", "The {thing} was hidden {spot}."),
             ("where", "Where was the surprise?", "{place.at}", "The surprise was {place.at}."),
+            ("how many", "How many candles were there?", "{number}", "There were {number} candles."),
             ("why", "Why was {friend} sad?", "because {why}", "{friend} was sad because {why}."),
         ),
         {"why": _words("no one had time", "there was no cake", "nobody had come")},
@@ -498,16 +538,16 @@ PLOTS: tuple[Plot, ...] = (
             (
                 '"I will never learn to {skill}," said {hero}, and a tear ran down.',
                 "{hero} was angry and wanted to stop, because {why}.",
-                "{hero} sat down and was sad, because {why}.",
+                "{hero} wanted to give up, because {why}.",
             ),
             (
-                '{friend} saw it and came to the {place}. "I could not {skill} at first, {hero}," said {friend}.',
+                '{friend} saw it and came by. "I could not {skill} at first, {hero}," said {friend}.',
                 '"Do you know how I learned to {skill}?" asked {friend}. "I tried every day."',
                 '{friend} sat down next to {hero}. "Go slowly," said {friend}, "and try once more."',
             ),
             (
                 "So {hero} got up and tried again, and {friend} showed {hero.him} how.",
-                "Every day {hero} came back to the {place}, and {friend} helped {hero.him}.",
+                "Every day {hero} came back, and {friend} helped {hero.him}.",
                 "{hero} listened to {friend} and tried to {skill} every morning.",
             ),
             (
@@ -516,7 +556,7 @@ PLOTS: tuple[Plot, ...] = (
                 "At the end of the week, {hero} could {skill} as well as {friend}.",
             ),
             (
-                "Now {hero} and {friend} {skill} {place.at} every evening.",
+                "Now {hero} and {friend} {skill} together every evening.",
                 '"You did not give up, {hero}," said {friend}. They ate {food} and laughed.',
                 "{hero} was so proud that {hero.he} showed it to {hero.his} {elder}.",
             ),
@@ -526,11 +566,11 @@ PLOTS: tuple[Plot, ...] = (
             ("what", "What did {hero} want to learn?", "to {skill}", "{hero} wanted to learn to {skill}."),
             ("where", "Where did {hero} try to {skill}?", "{place.at}", "{hero} tried to {skill} {place.at}."),
             ("how many", "How many times did it go wrong?", "{number}", "It went wrong {number} times."),
+            ("why", "Why did {hero} want to stop?", "because {why}", "{hero} wanted to stop because {why}."),
         ),
         {
             "skill": _words("dance", "sing", "juggle", "paint", "climb", "skip"),
-            "number": {value: {"": value, "Cap": value.capitalize()} for value in NUMBERS},
-            "why": _words("it was so hard", "it looked so easy", "everyone else could do it"),
+            "why": _words("it was so hard", "nothing worked", "everyone else could do it"),
         },
     ),
     Plot(
@@ -546,12 +586,12 @@ PLOTS: tuple[Plot, ...] = (
             (
                 "{friend} sat alone {place.at}, because {why}.",
                 "Every day {hero} saw {friend} alone {place.at}. {friend} did not play, because {why}.",
-                "At the {place} the others played, but {friend} stood alone, because {why}.",
+                "The others played {place.at}, but {friend} stood alone, because {why}.",
             ),
             (
-                "{hero} thought about it. Then {hero.he} took {hero.his} {color} {thing} and went to {friend}.",
-                '"I must do something," thought {hero}. {hero.He} brought a {color} {thing} to the {place}.',
-                "So {hero} came to {friend} with a {color} {thing} under {hero.his} arm.",
+                "{hero} thought about it. Then {hero.he} took {hero.his} {thing.full} and went to {friend}.",
+                '"I must do something," thought {hero}. {hero.He} brought a {thing.full} for {friend}.',
+                "So {hero} came to {friend} with a {thing.full} under {hero.his} arm.",
             ),
             (
                 '"Hello, I am {hero}," {hero.he} said. "Do you want to play with my {thing}?"',
@@ -561,12 +601,12 @@ PLOTS: tuple[Plot, ...] = (
             (
                 '{friend} smiled a little and took the {thing}. "Thank you, {hero}," said {friend}.',
                 "At first {friend} only looked at {hero}. Then {friend.he} took the {thing} and laughed.",
-                '"I like your {thing}, {hero}," said {friend} with a small voice.',
+                '{friend} looked up. "I like your {thing}, {hero}," {friend.he} said with a small voice.',
             ),
             (
-                "They played {place.at} all day, and {friend} gave {hero} {food.a}.",
+                "They played with the {thing} all day, and {friend} gave {hero} some {food}.",
                 "Soon they ran and laughed, and {hero} shared {hero.his} {food} with {friend}.",
-                "{friend} had {number} {food}, and they ate them together {place.at}.",
+                "{friend} had {number} {food}, and they ate them together.",
             ),
             (
                 "Since then, {friend} is not shy any more, and {hero} has a new friend.",
@@ -576,11 +616,12 @@ PLOTS: tuple[Plot, ...] = (
         ),
         (
             ("who", "Who was new in the village?", "{friend}", "{friend} was new in the village."),
-            ("what", "What did {hero} bring?", "a {color} {thing}", "{hero} brought a {color} {thing}."),
+            ("what", "What did {hero} bring?", "a {thing.full}", "{hero} brought a {thing.full}."),
+            ("what", "What did they eat?", "{food}", "They ate {food}."),
             ("where", "Where was {friend} alone?", "{place.at}", "{friend} was alone {place.at}."),
             ("why", "Why was {friend} alone?", "because {why}", "{friend} was alone because {why}."),
         ),
-        {"why": _words("nobody knew the new neighbor", "all the faces were new", "nobody had said hello")},
+        {"why": _words("everything was strange", "all the faces were new", "nobody had said hello")},
     ),
     Plot(
         "seeds",
@@ -594,45 +635,45 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "Every morning {hero} ran to the {place}, but nothing grew.",
-                "{hero} wanted to have {food} the next day. But there was only brown earth.",
-                "{hero} looked and looked, but no {food} came up.",
+                "{hero} wanted to see green leaves the next day. But there was only brown earth.",
+                "{hero} looked and looked, but nothing came up.",
             ),
             (
-                '"My {number} seeds are no good," said {hero}. {hero.He} wanted to dig them up.',
-                '{hero} was angry. "I will never have {food}," {hero.he} said.',
+                '"My seeds are no good," said {hero}. {hero.He} wanted to dig them up.',
+                '{hero} was angry. "They will never grow," {hero.he} said.',
                 "{hero} took a stick and began to dig, to see what was wrong.",
             ),
             (
                 '"Wait!" said {friend} the {friend.kind}. "Seeds need {why}."',
-                "{friend} the {friend.kind} saw it and shook {friend.his} head. \"They need {why}, {hero},\" said {friend}.",
+                '{friend} the {friend.kind} saw it and came by. "They need {why}, {hero}," said {friend}.',
                 'Then {friend} the {friend.kind} came by. "Give them {why}, {hero}," said {friend}.',
             ),
             (
-                "So {hero} waited, and {friend} waited too. At last there were {number} green leaves.",
-                "{hero} listened to {friend} and let the seeds sleep. One day {number} small plants came up.",
+                "So {hero} waited, and {friend} waited too. At last there were small green leaves.",
+                "{hero} listened to {friend} and let the seeds sleep. One day the first small plants came up.",
                 "It was hard to wait, but {friend} told {hero} stories. And then the first green leaf came.",
             ),
             (
-                "In summer there were {food} {place.at}, fresh and sweet.",
+                "In summer there were {food}, fresh and sweet.",
                 "When summer came, {hero} picked a whole basket of {food}.",
                 "The plants grew and grew, until they were full of {food}.",
             ),
             (
                 '"You were right, {friend}," said {hero}, and gave {friend.him} half of the {food}.',
-                "{hero} and {friend} sat {place.at} and ate {food} until they were full.",
+                "{hero} and {friend} sat in the sun and ate {food} until they were full.",
                 '"These {food} are for you, {friend}," said {hero}. "You showed me how to wait."',
             ),
         ),
         (
             ("who", "Who told {hero} to wait?", "{friend}", "{friend} told {hero} to wait."),
-            ("what", "What grew from the seeds?", "{food}", "{food.Cap} grew from the seeds."),
+            ("what", "What grew from the seeds?", "{food}", "There were {food} on the plants."),
             ("where", "Where were the seeds?", "{place.at}", "The seeds were {place.at}."),
             ("how many", "How many seeds did {hero} plant?", "{number}", "{hero} planted {number} seeds."),
             ("what", "What do seeds need?", "{why}", "Seeds need {why}."),
         ),
         {
-            "food": {word: {"": word, "Cap": word.capitalize()} for word in ("berries", "carrots", "peas", "beans")},
-            "place": {name: PLACES[name] for name in ("garden", "meadow", "hill", "park")},
+            "food": _words("berries", "carrots", "peas", "beans"),
+            "place": {name: PLACES[name] for name in ("garden", "meadow", "valley", "park")},
             "why": _words("rain and time", "sun and sleep", "water and time"),
         },
     ),
@@ -642,9 +683,9 @@ PLOTS: tuple[Plot, ...] = (
         (
             _OPENING,
             (
-                "{hero.He} wanted a {color} {thing}, but {hero.he} had no money.",
-                "{hero.He} dreamed of a {color} {thing}, but there was none in the shop.",
-                "What {hero.he} wanted most was a {color} {thing}.",
+                "{hero.He} wanted a {thing}, but {hero.he} had no money.",
+                "{hero.He} dreamed of a {thing}, but there was none in the shop.",
+                "What {hero.he} wanted most was a {thing}.",
             ),
             (
                 "So {hero} made a {thing} out of wood and string. It took {number} days.",
@@ -654,7 +695,7 @@ PLOTS: tuple[Plot, ...] = (
             (
                 "{hero} took the {thing} to the {place}. But {why}, and it fell apart.",
                 "But {place.at} the {thing} fell apart, because {why}.",
-                "{hero} wanted to try the {thing} {place.at}. Then {why}, and it broke.",
+                "{hero} wanted to try the {thing} {place.at}. But {why}, and it broke.",
             ),
             (
                 '"All my work is gone," said {hero}. {hero.He} threw the wood away.',
@@ -663,23 +704,26 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 '{friend} the {friend.kind} picked up the wood. "Let us try again, {hero}," said {friend}.',
-                'But {friend} the {friend.kind} had seen it all. "The next {thing} will be better, {hero}," said {friend}.',
+                (
+                    'But {friend} the {friend.kind} had seen it all. "The next {thing} will be better, {hero}," '
+                    'said {friend}.'
+                ),
                 '"It was a good {thing}," said {friend} the {friend.kind}. "We can make a strong one."',
             ),
             (
-                "{friend} held the wood, and {hero} used more string. Soon they had a strong {color} {thing}.",
+                "{friend} held the wood, and {hero} used more string. Soon they had a strong {thing}.",
                 "{hero} and {friend} worked together. This time the {thing} was strong.",
-                "{friend} brought glue and {color} paint, and {hero} made a new {thing}.",
+                "{friend} brought glue and paint, and {hero} made a new {thing}.",
             ),
             (
-                "They took the {thing} to the {place}, and everyone wanted to see it.",
+                "Everyone in the village wanted to see the {thing.full}.",
                 '"We did it, {friend}!" cried {hero}. They ate {food} and were proud.',
                 "Of all toys, {hero} liked this {thing} best, because {hero.he} had made it with {friend}.",
             ),
         ),
         (
             ("who", "Who helped {hero}?", "{friend}", "{friend} helped {hero}."),
-            ("what", "What did {hero} make?", "a {color} {thing}", "{hero} made a {color} {thing}."),
+            ("what", "What did {hero} make?", "a {thing}", "{hero} made a {thing}."),
             ("where", "Where did the first {thing} break?", "{place.at}", "The first {thing} broke {place.at}."),
             ("how many", "How many days did {hero} work?", "{number}", "{hero} worked {number} days."),
             ("why", "Why did the first {thing} break?", "because {why}", "The first {thing} broke because {why}."),
@@ -703,34 +747,35 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "But {friend} could not sleep, because {why}.",
-                '"I cannot sleep, {hero}," said {friend}, because {why}.',
                 "In the dark {friend} began to cry, because {why}.",
+                '"I cannot sleep, {hero}," said {friend}. It was because {why}.',
             ),
             (
-                '{hero} sat up. "You can have my {color} {thing}, {friend}," said {hero}.',
-                "{hero} got up and brought {friend} a {color} {thing}.",
-                '"When I am sad, I take my {color} {thing}," said {hero}, and gave it to {friend}.',
+                '{hero} sat up. "You can have my {thing.full}, {friend}," said {hero}.',
+                "{hero} got up and brought {friend} a {thing.full}.",
+                '"When I am sad, I take my {thing.full}," said {hero}, and gave it to {friend}.',
             ),
             (
                 "{friend} held the {thing}, and {hero} sang a song about the {place}.",
                 "Then {hero} told {friend} about a day {place.at}, and {friend} put the {thing} under the blanket.",
-                "With the {thing} in bed, {friend} listened to a story. {hero} told it, and it was about the {place}.",
+                "{friend} took the {thing} to bed, and {hero} told a story about the {place}.",
             ),
             (
                 '"Good night, {hero}," said {friend}. Soon {friend.he} was asleep.',
                 "{friend} closed {friend.his} eyes, and {hero} was quiet.",
-                "Before the song was over, {friend} was asleep.",
+                "In no time at all, {friend} was asleep.",
             ),
             (
-                "In the morning {friend} still had the {color} {thing} next to {friend.him}.",
+                "In the morning {friend} still had the {thing} next to {friend.him}.",
                 'When the sun came up, {friend} gave back the {thing}. "Now I know how to sleep," said {friend}.',
-                "The next day {hero} and {friend} went to the {place} and played with the {thing}.",
+                "The next day {hero} and {friend} went out and played with the {thing}.",
             ),
         ),
         (
             ("who", "Who could not sleep?", "{friend}", "{friend} could not sleep."),
-            ("what", "What did {hero} give {friend}?", "a {color} {thing}", "{hero} gave {friend} a {color} {thing}."),
+            ("what", "What did {hero} give {friend}?", "a {thing.full}", "{hero} gave {friend} a {thing.full}."),
             ("what", "What did they eat?", "{food}", "They ate {food}."),
+            ("how many", "How many nights did {friend} stay?", "{number}", "{friend} stayed {number} nights."),
             ("why", "Why could {friend} not sleep?", "because {why}", "{friend} could not sleep because {why}."),
         ),
         {
@@ -796,9 +841,7 @@ def write_story(rng: random.Random, plot: str | None = None) -> Story:
         if chosen is None:
             raise InputError(f"plot {plot!r} is unknown: use one of {', '.join(each.name for each in PLOTS)}")
     lexicons = chosen.roles
-    values: dict[str, str] = {}
-    for role, lexicon in lexicons.items():
-        values[role] = _pick(rng, [value for value in lexicon if not (role == "friend" and value == values["hero"])])
+    values = {role: _pick(rng, list(lexicon)) for role, lexicon in lexicons.items()}
     told = [_pick(rng, beat) for beat in chosen.beats]
     mentioned = {role for template in told for role, _ in _SLOT.findall(template)}
     return Story(
@@ -869,6 +912,9 @@ class StoryCheck:
     """What is wrong, in words; empty exactly when the story is consistent."""
 
 
+Meanings = Mapping[tuple[str, str], Mapping[str, frozenset[str]]]
+"""For each role and form, what the words can mean: ``("hero", "he")`` maps "she" to all the girls."""
+
 Bindings = dict[str, frozenset[str]]
 """For each role, the values that the mentions so far leave possible."""
 
@@ -882,7 +928,7 @@ class _Sentence:
     """Role and form of each group of the pattern, in order."""
     beat: int
 
-    def read(self, text: str, meanings: Mapping[tuple[str, str], Mapping[str, frozenset[str]]]) -> list[tuple[str, str, frozenset[str]]] | None:
+    def read(self, text: str, meanings: Meanings) -> list[tuple[str, str, frozenset[str]]] | None:
         """Return (role, words, possible values) for each slot, or None if the text is another sentence."""
         found = self.pattern.fullmatch(text)
         if found is None:
@@ -895,8 +941,7 @@ class _Reader:
     """A plot, turned around: patterns instead of templates."""
 
     plot: Plot
-    meanings: Mapping[tuple[str, str], Mapping[str, frozenset[str]]]
-    """For each role and form, what the words can mean: ``("hero", "he")`` maps "she" to all the girls."""
+    meanings: Meanings
     beats: tuple[tuple[tuple[_Sentence, ...], ...], ...]
     """For each beat the ways to tell it, each a series of sentences."""
 
@@ -955,7 +1000,7 @@ def check_story(text: str) -> StoryCheck:
         >>> check_story(story).problems
         ()
         >>> check_story("Once there was a little mouse named Ruby.").problems[0]
-        'sentence 1: hero is Ruby, but also mouse'
+        'sentence 1: hero is Pip ("mouse"), but also Ruby'
     """
     sentences = split_sentences(text)
     best: tuple[int, int, _Reader] | None = None
@@ -993,12 +1038,12 @@ def _narrow(bindings: Bindings, mentions: Sequence[tuple[str, str, frozenset[str
         narrowed[role] = narrowed.get(role, values) & values
         if not narrowed[role]:
             return None
-    if narrowed.get("hero") == narrowed.get("friend") and len(narrowed.get("hero", ())) == 1:
-        return None
     return narrowed
 
 
-def _parse(reader: _Reader, sentences: Sequence[str], beat: int = 0, at: int = 0, bindings: Bindings | None = None) -> Bindings | None:
+def _parse(
+    reader: _Reader, sentences: Sequence[str], beat: int = 0, at: int = 0, bindings: Bindings | None = None
+) -> Bindings | None:
     """Read the rest of a story from one beat on; return what it settles, or None if it cannot be read."""
     bindings = bindings or {}
     if beat == len(reader.beats):
@@ -1024,7 +1069,11 @@ def _explain(reader: _Reader, sentences: Sequence[str], known: Sequence[bool]) -
     named: dict[str, str] = {}
     last = -1
     for number, sentence in enumerate(sentences, 1):
-        readings = [(each.beat, mentions) for each in _patterns(reader) if (mentions := each.read(sentence, reader.meanings)) is not None]
+        readings = [
+            (each.beat, mentions)
+            for each in _patterns(reader)
+            if (mentions := each.read(sentence, reader.meanings)) is not None
+        ]
         if not readings:
             why = f"does not belong to the plot {reader.plot.name!r}" if known[number - 1] else "is not in the grammar"
             problems.append(f"sentence {number} {why}: {sentence}")
@@ -1037,17 +1086,22 @@ def _explain(reader: _Reader, sentences: Sequence[str], known: Sequence[bool]) -
         for role, words, values in mentions:
             left = bindings.get(role, values) & values
             if left:
+                if left != bindings.get(role):  # the first mention, or one that says more
+                    named[role] = _called(words, left)
                 bindings[role] = left
-                named.setdefault(role, words)
-                if len(left) == 1:
-                    named[role] = next(iter(left))
             else:
-                problems.append(f"sentence {number}: {role} is {named[role]}, but also {words}")
-        if bindings.get("hero") == bindings.get("friend") and len(bindings.get("hero", ())) == 1:
-            problems.append(f"sentence {number}: hero and friend are both {named['hero']}")
+                problems.append(f"sentence {number}: {role} is {named[role]}, but also {_called(words, values)}")
     if last < len(reader.beats) - 1:
         problems.append("the story stops before its end")
     return problems or ["the story leaves out a part, or tells one twice"], bindings
+
+
+def _called(words: str, values: frozenset[str]) -> str:
+    """Name a value, with the words that stand for it where they are others: Pip ("mouse")."""
+    if len(values) > 1:
+        return f'"{words}"'
+    value = next(iter(values))
+    return value if value == words else f'{value} ("{words}")'
 
 
 # --- Comparing -----------------------------------------------------------------------------------------------------
