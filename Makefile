@@ -47,10 +47,10 @@ test-all: $(VENV)/.installed  ## run every test
 	$(BIN)/python -m pytest
 
 test-site: $(VENV)/.installed  ## walk through the built site in a browser
-	$(BIN)/python -m tests.browser
+	$(BIN)/python tests/browser/run.py
 
 bench: $(VENV)/.installed  ## measure the speed beside other libraries
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench.py
 
 lint: $(VENV)/.installed  ## check the style
 	$(BIN)/ruff check .

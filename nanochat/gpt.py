@@ -392,7 +392,7 @@ class CausalSelfAttention(nn.Module):
 class MLP(nn.Module):
     r"""The part of a block in which each position thinks by itself.
 
-    :math:`W_{down}\, \mathrm{ReLU}(W_{up}\, x)^2`, four times as wide inside as outside. Squaring the ReLU is after
+    :math:`W_2\, \mathrm{ReLU}(W_1 x)^2`, four times as wide inside as outside. Squaring the ReLU is after
     :arxiv:`2109.08668`.
 
     Args:
@@ -559,6 +559,6 @@ class GPT(nn.Module):
             low, high = (int(bound) for bound in tokens.aminmax())
             if low < 0 or high >= self.config.vocab_size:
                 raise InputError(
-                    f"token id {low if low < 0 else high} is outside the vocabulary (0 to {self.config.vocab_size - 1}): "
-                    f"was the text encoded by the tokenizer of this model?"
+                    f"token id {low if low < 0 else high} is outside the vocabulary (0 to "
+                    f"{self.config.vocab_size - 1}): was the text encoded by the tokenizer of this model?"
                 )

@@ -1,0 +1,138 @@
+"""The stages end to end on a folder of text, and what they say when something is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nanochat.stages import main
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["--depth=1", "--sequence-len=32", "--device-batch-size=4", "--eval-tokens=500", "--dtype=float32"]
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A base folder of its own, beside a folder of text."""
+    monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for i in range(60):
+        (texts / f"{i:02}.txt").write_text(f"Number {i} comes before number {i + 1}, and after {i - 1}.\n" * 4)
+    return tmp_path / "base"
+
+
+def flags(base: Path, *more: str) -> list[str]:
+    return ["base-train", f"--data={base.parent / 'texts'}", *SMALL, *more]
+
+
+def test_train_resume_and_evaluate(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(flags(base, "--num-iterations=6", "--run=trial")) == 0
+    printed = capsys.readouterr().out
+    assert "training one of 1024 tokens" in printed
+    assert printed.index("horizon") < printed.index("step      1"), "the plan comes before the first step"
+    assert "bits per byte" in printed and "what the model writes" in printed
+    assert sorted(path.name for path in (base / "base" / "trial").glob("step_*")) == ["step_000006"]
+
+    assert main(flags(base, "--num-iterations=6", "--run=trial", "--resume")) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+    assert main(["base-eval", "--run=trial", f"--data={base.parent / 'texts'}", "--num-samples=1", "--max-tokens=8"]) == 0
+    printed = capsys.readouterr().out
+    assert "xz -9" in printed and "sample 1" in printed
+
+
+def test_a_second_run_does_not_mix_with_the_first(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(flags(base, "--num-iterations=2")) == 0
+    capsys.readouterr()
+    assert main(flags(base, "--num-iterations=2")) == 1
+    message = capsys.readouterr().err
+    assert "nanochat: error" in message and "resume" in message and "Traceback" not in message
+
+
+def test_resumed_run_prints_the_losses_of_an_unbroken_one(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def losses(text: str) -> list[str]:
+        return [line.split("  about")[0] for line in text.splitlines() if "  loss " in line and line.startswith("step")]
+
+    assert main(flags(base, "--num-iterations=20", "--run=whole", "--threads=1", "--save-every=7", "--keep=9")) == 0
+    whole = losses(capsys.readouterr().out)
+    folder = base / "base" / "whole"
+    for step in (20, 14):
+        for file in (folder / f"step_{step:06}").iterdir():
+            file.unlink()
+        (folder / f"step_{step:06}").rmdir()
+    assert main(flags(base, "--num-iterations=20", "--run=whole", "--threads=1", "--resume")) == 0
+    printed = capsys.readouterr().out
+    assert "resuming    at step 7 of 20" in printed
+    assert losses(printed) == whole[7:]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (["--depth=abc"], "--depth"),
+        (["--depth="], "--depth"),
+        (["--depth=4", "--depth=5"], "--depth"),
+        (["--dept=4"], "--depth"),
+        (["--run=../elsewhere"], "--run"),
+        (["--keep=0"], "--keep"),
+    ],
+)
+def test_flags_without_meaning_are_usage_errors(
+    wrong: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["base-train", *wrong])
+    assert stopped.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (["--depth=0"], "depth=0"),
+        (["--data=no/such/folder"], "no/such/folder"),
+        (["--total-batch-size=100"], "total_batch_size=100"),
+        (["--warmup-ratio=0.9"], "warmup_ratio=0.9"),
+        (["--matrix-lr=-1"], "matrix_lr=-1"),
+        (["--device=tpu"], "tpu"),
+    ],
+)
+def test_values_without_meaning_are_one_line(
+    base: Path, wrong: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = {flag.split("=")[0]: flag for flag in [*flags(base, "--num-iterations=2")[1:], *wrong]}
+    assert main(["base-train", *arguments.values()]) == 1
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("nanochat: error:") and named in message and "\n" not in message
+
+
+def test_output_that_cannot_be_written_is_refused_before_the_first_step(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row 25: a file stands where the folder should be."""
+    base.mkdir()
+    (base / "base").write_text("in the way")
+    assert main(flags(base, "--num-iterations=2")) == 1
+    captured = capsys.readouterr()
+    assert str(base / "base") in captured.err and "step      1" not in captured.out
+
+
+def test_missing_run_names_the_command(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["base-eval", "--run=nothing"]) == 1
+    assert "base_train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["scripts.tok_train", "scripts.base_train", "scripts.base_eval"])
+def test_scripts_start_the_stages(module: str) -> None:
+    shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0 and "usage: nanochat " in shown.stdout
+
+
+def test_validation_does_not_rest_on_assert(base: Path) -> None:
+    """Under ``python -O`` asserts vanish; what is refused must stay refused."""
+    done = subprocess.run(
+        [sys.executable, "-O", "-m", "scripts.base_train", "--depth=0"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "depth=0" in done.stderr
