@@ -19,6 +19,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx.ext.extlinks",
     "sphinx.ext.intersphinx",
     "sphinx_autodoc_typehints",
     "sphinx_gallery.gen_gallery",
@@ -41,8 +42,11 @@ INVENTORIES = ROOT / "docs" / "_inventories"  # local, so that a build asks the 
 intersphinx_mapping = {
     "python": ("https://docs.python.org/3", str(INVENTORIES / "python.inv")),
     "torch": ("https://docs.pytorch.org/docs/stable", str(INVENTORIES / "torch.inv")),
+    "tiktoken": ("https://github.com/openai/tiktoken/blob/main", str(INVENTORIES / "tiktoken.inv")),
     "numpy": ("https://numpy.org/doc/stable", str(INVENTORIES / "numpy.inv")),
 }
+
+extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
 
 html_theme = "furo"
 html_title = "nanochat"

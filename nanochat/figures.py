@@ -206,5 +206,8 @@ def describe(figure: Any, alt: str, caption: str = "") -> None:
     """
     if not alt.strip():
         raise InputError("a figure's alternative text is empty: say in a sentence what it shows")
+    for axes in figure.axes:
+        if axes.images:  # lines across a heat map only hide it
+            axes.grid(False)
     figure.set_label(alt.strip())
     figure.nanochat_caption = caption.strip()

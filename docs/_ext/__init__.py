@@ -1,9 +1,9 @@
 """The site's own Sphinx extension: a core that knows no Sphinx, and one ``setup_<feature>`` a file.
 
-The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``, ``command``
-and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``, ``built``, ``rerun`` and
-``single_file`` hand it to Sphinx. The look: ``look``, ``math``, ``symbols``, ``terms``, ``pictures``, ``problems``
-and ``gallery``.
+The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``,
+``command`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``,
+``built``, ``rerun`` and ``single_file`` hand it to Sphinx. The look: ``look``, ``math``, ``symbols``, ``terms``,
+``pictures``, ``problems`` and ``gallery``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Every function returns a :class:`Drawing`; :func:`stack` puts several below each other, and :meth:`Drawing.picture`
 makes a :class:`Picture` of one. Colours are the names of :data:`nanochat.figures.PALETTE`; they become CSS variables,
 so that a picture follows the colour scheme of the page. A picture is 400 units wide, about the width of a telephone,
-and its letters are at least 12 units high: they stay readable there. Knows no Sphinx.
+and its letters are at least 13 units high: they stay readable there. Knows no Sphinx.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from nanochat.figures import PALETTE, SERIES, show_piece, token_colour
 
 WIDTH = 400
 """The width of every picture, in its own units."""
-TEXT = 14
+TEXT = 15
 """The size of letters in boxes and labels, in the same units."""
-SMALL = 12
+SMALL = 13
 """The size of numbers and notes: the smallest that is used."""
 PAD = 8
 
@@ -271,7 +271,7 @@ def token_strip(pieces: Sequence[str | bytes], ids: Sequence[int] = (), marks: S
         words = show_piece(piece)
         under = str(ids[place]) if ids else ""
         over = marks[place] if marks else ""
-        width = max(24.0, 8.6 * _wide(words) + 12, 7.4 * len(under) + 8, 7.4 * len(over) + 6)
+        width = max(24.0, 9.0 * _wide(words) + 12, 7.4 * len(under) + 8, 7.4 * len(over) + 6)
         if x + width > WIDTH - 2 and x > 2:
             x, y = 2.0, y + above + 30 + below + 6
         ink = token_colour(piece)
@@ -313,7 +313,7 @@ def bars(
     )
     top = max(values.values()) if top is None else top
     _need(top > 0, "bars need a value above zero, or `top` to say what a full bar is")
-    mono = max(8.0 * _wide(show_piece(name)) for name in values)
+    mono = max(8.6 * _wide(name) for name in values)
     left = min(170.0, mono + 10)
     right = 7.6 * max(len(show(v)) for v in values.values()) + 8
     room = WIDTH - left - right - 4
@@ -366,7 +366,7 @@ def grid(
     cell = min(56.0, (WIDTH - left - 4) / wide)
     words = [[None if v is None else show(v) if show else "" for v in row] for row in table]
     longest = max((len(w) for row in words for w in row if w), default=0)
-    size = min(TEXT - 1.0, (cell - 3) / max(1, longest) / 0.6)
+    size = min(SMALL + 0.0, (cell - 3) / max(1, longest) / 0.6)
     shown = size >= 9  # smaller numbers could not be read; the colours remain
     tall = min(cell, 34.0) if shown and longest else min(cell, 30.0)
     slant = bool(columns) and any(7.6 * _wide(c) > cell for c in columns)
@@ -495,7 +495,7 @@ def lines(
         if name:
             shapes.append(path([(across, top - 12), (across + 20, top - 12)], ink, 2.2, dashes[number]))
             shapes.append(label(across + 25, top - 12, name, SMALL, ink, "start", bold=True))
-            across += 34 + 7.2 * _wide(name)
+            across += 34 + 7.8 * _wide(name)
     height = bottom + 24
     if x:
         shapes.append(label((left + right) / 2, bottom + 32, x, SMALL, "muted"))
@@ -541,7 +541,7 @@ def number_line(points: Mapping[str, float], low: float, high: float, note: str 
     placed = []
     for name, value in order:
         across = left + (value - low) / (high - low) * (right - left)
-        half = 4.0 * _wide(name) + 4
+        half = 4.2 * _wide(name) + 4
         center = min(max(across, half), WIDTH - half)
         level = next((k for k, end in enumerate(levels) if end <= center - half), len(levels))
         if level == len(levels):

@@ -35,10 +35,7 @@ DEFAULTS = {
     "min_reported_time": 1e9,  # a time differs from build to build
     "write_computation_times": False,
     "remove_config_comments": True,
-    "plot_gallery": "True",
     "download_all_examples": False,
-    "abort_on_example_error": False,
-    "copyfile_regex": "",
     "default_thumb_file": str(ROOT / "docs" / "_static" / "thumbnail.png"),
 }
 NUMBERS = re.compile(r"(\d+\.\d{3})\d+")
@@ -123,17 +120,25 @@ def reset(gallery_conf: dict[str, Any], file: str) -> None:
 
 
 def _defaults(app: Any, config: Any) -> None:
-    config.sphinx_gallery_conf = {**DEFAULTS, **config.sphinx_gallery_conf}
+    from sphinx_gallery.gen_gallery import DEFAULT_GALLERY_CONF as PLAIN
+
+    own = {key: value for key, value in config.sphinx_gallery_conf.items() if value != PLAIN.get(key)}
+    config.sphinx_gallery_conf = {**DEFAULTS, **own}
 
 
-def _name_thumbnails(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Make a card of the gallery one link with a name: the picture says nothing that the title does not."""
+def _name_cards(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Make a card of the gallery a link with a name, where sphinx-gallery hides the name and repeats it beside the link."""
     body = context.get("body", "")
     if "sphx-glr-thumbcontainer" in body:
-        context["body"] = re.sub(r'(<div class="sphx-glr-thumbcontainer"[^>]*?) tooltip="[^"]*"', r"\1", body)
+        body = re.sub(
+            r'<div class="sphx-glr-thumbcontainer" tooltip="([^"]*)"', r'<div class="nc-card" data-about="\1"', body
+        )
+        body = re.sub(r'<div class="sphx-glr-thumbcontainer"', '<div class="nc-card"', body)
+        body = re.sub(r'\s*<div class="sphx-glr-thumbnail-title">.*?</div>', "", body, flags=re.S)
+        context["body"] = body.replace('class="sphx-glr-thumbnails"', 'class="nc-cards"')
 
 
 def setup_gallery(app: Any) -> None:
     """Set the gallery's defaults before the gallery reads them."""
     app.connect("config-inited", _defaults, priority=5)
-    app.connect("html-page-context", _name_thumbnails)
+    app.connect("html-page-context", _name_cards)

@@ -24,6 +24,7 @@ from pygments.token import (
 )
 from sphinx.application import Sphinx
 
+from docs._ext.project import Project
 from nanochat.figures import HEAT, PALETTE
 
 STATIC = Path(__file__).resolve().parents[1] / "_static"
@@ -123,13 +124,17 @@ def _theme(app: Sphinx, config: Any) -> None:
 
 def _context(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     context["logo_svg"] = (STATIC / "logo.svg").read_text(encoding="utf-8").strip()
+    context["commit"] = Project(STATIC.parents[1]).commit()
+    tree = context.get("furo_navigation_tree", "")  # a heading needs a level
+    context["furo_navigation_tree"] = tree.replace('class="caption" role="heading"', 'class="caption"')
 
 
 def setup_look(app: Sphinx) -> None:
     """Give the site its colours, its code styles and its style sheet."""
     app.connect("config-inited", _theme, priority=100)
-    app.connect("html-page-context", _context)
+    app.connect("html-page-context", _context, priority=900)  # after furo's own
     app.add_css_file("katex/katex.min.css", priority=400)
     app.add_css_file("nanochat.css", priority=700)
     app.add_js_file("tips.js", loading_method="defer")
     app.add_js_file("problems.js", loading_method="defer")
+    app.add_js_file("scroll.js", loading_method="defer")

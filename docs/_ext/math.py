@@ -32,7 +32,7 @@ function render(tex, display) {
 """
 MATHML_LINK = re.compile(rf' href="{SCHEME}[^"]*"')
 ANNOTATION = re.compile(r"(<annotation[^>]*>).*(</annotation>)", re.S)
-HTML_LINK = re.compile(rf'<a href="{SCHEME}([^"]*)"')
+HTML_LINK = re.compile(rf'<a( class="[^"]*")? href="{SCHEME}([^"]*)"')
 ROOT_SIGN = re.compile(r'(<span class="hide-tail"[^>]*>)(<svg.*?</svg>)(</span>)', re.S)
 logger = logging.getLogger(__name__)
 
@@ -118,9 +118,10 @@ def place_links(rendered: str, table: SymbolTable, notation_url: str) -> str:
     """Turn ``sym:KEY`` into links to the table of symbols that carry the meaning."""
 
     def link(match: re.Match[str]) -> str:
-        symbol = table.symbols[html.unescape(match[1])]
+        symbol = table.symbols[html.unescape(match[2])]
         tip = html.escape(symbol.tip)
-        return f'<a class="nc-tip nc-sym" href="{notation_url}#sym-{symbol.key}" title="{tip}"'
+        classes = (match[1] or ' class=""')[8:-1]  # KaTeX needs its own classes for the spacing of scripts
+        return f'<a class="{f"nc-tip nc-sym {classes}".strip()}" href="{notation_url}#sym-{symbol.key}" title="{tip}"'
 
     return HTML_LINK.sub(link, rendered)
 

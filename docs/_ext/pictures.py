@@ -32,7 +32,8 @@ def named_svg(svg: str, alt: str, name: str) -> str:
     opened = re.match(r"\s*<svg\b", svg)
     if not opened:
         raise InputError("a picture must begin with <svg")
-    svg = re.sub(r'\b(id|href|xlink:href)="(#?)', rf'\1="\g<2>{name}-', svg)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'\bhref="#', f'href="#{name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     start = re.match(r"\s*<svg\b[^>]*>", svg)
     tag = start[0][:-1] + f' role="img" aria-labelledby="{name}-alt">'

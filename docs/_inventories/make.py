@@ -1,4 +1,4 @@
-"""Make the local inventories of torch and numpy: the names that our pages link to.
+"""Make the local inventories of torch, numpy and tiktoken: the names that our pages link to.
 
 Sphinx would fetch these lists from the network, and a build must not depend on that. Each name is checked against the
 installed packages. The list for Python is Python's own (Debian's package ``python3.11-doc`` holds it). Links lead to
@@ -62,6 +62,11 @@ numpy.float32 py:class reference/arrays.scalars.html
 numpy.int64 py:class reference/arrays.scalars.html
 """
 
+TIKTOKEN = """
+tiktoken.core.Encoding py:class tiktoken/core.py
+tiktoken.Encoding py:class tiktoken/core.py
+"""
+
 
 def names(table: str) -> dict[str, tuple[str, str]]:
     """Read a table: name to its kind and its page, where ``$`` stands for the name."""
@@ -95,16 +100,16 @@ def inventory(project: str, version: str, table: dict[str, tuple[str, str]]) -> 
     head += "# The remainder of this file is compressed using zlib.\n"
     lines = []
     for name, (kind, page) in sorted(table.items()):
-        anchor = "#module-$" if kind == "py:module" else "#$"
+        anchor = "#module-$" if kind == "py:module" else "#$" if page.endswith(".html") else ""
         lines.append(f"{name} {kind} 1 {page}{anchor if name not in ALIASES else '#' + ALIASES[name]} -\n")
     return head.encode() + zlib.compress("".join(lines).encode(), 9)
 
 
 def main() -> None:
-    """Write both inventories beside this file."""
+    """Write the inventories beside this file."""
     torch = names(TORCH)
     torch |= {alias: torch[name] for alias, name in ALIASES.items()}
-    for project, table in (("torch", torch), ("numpy", names(NUMPY))):
+    for project, table in (("torch", torch), ("numpy", names(NUMPY)), ("tiktoken", names(TIKTOKEN))):
         for name in table:
             if name not in ALIASES:
                 check(name)
