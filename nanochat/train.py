@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from nanochat.accounting import compute_optimal_tokens, count_parameters, flops_per_token
 from nanochat.common import InputError, Runtime
-from nanochat.gpt import GPT, GPTConfig
+from nanochat.gpt import GPT, IGNORED, GPTConfig
 from nanochat.optim import Muon, lr_multiplier, make_optimizers, muon_momentum
 
 
@@ -295,9 +295,12 @@ def train_step(state: TrainState) -> StepMetrics:
     plan, model = state.plan, state.model
     rounds = plan.accumulation(state.runtime.world_size)
     loss_sum = torch.zeros((), device=model.device)
-    for _ in range(rounds):
-        inputs, targets = (part.to(model.device, non_blocking=True) for part in state.loader.next_batch())
-        loss = model(inputs, targets) / rounds
+    batches = [state.loader.next_batch() for _ in range(rounds)]
+    # Rounds may count different numbers of tokens, so the step is divided by all of them and not each round by its own.
+    counted = max(1, sum(int((targets != IGNORED).sum()) for _, targets in batches))
+    for batch in batches:
+        inputs, targets = (part.to(model.device, non_blocking=True) for part in batch)
+        loss = model(inputs, targets, reduction="sum") / counted
         loss.backward()
         loss_sum += loss.detach()
     parameters = list(model.parameters())
