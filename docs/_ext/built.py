@@ -41,4 +41,4 @@ def setup_built(app: Any) -> None:
     """Choose the folder before the examples run."""
     from docs._ext.skin import project_of
 
-    app.connect("builder-inited", lambda app: use_built_folder(project_of(app)), priority=470)
+    app.connect("builder-inited", lambda app: use_built_folder(project_of(app)), priority=50)

@@ -17,7 +17,7 @@ from pathlib import Path
 from docs._ext import guides
 from docs._ext.project import Project
 
-NUMBER = re.compile(r"(?<![\w.\-/:²³])[-−]?\d[\d.,_]*(?:\d|\b)%?(?!\w*-?\w*\()")
+NUMBER = re.compile(r"(?<![\w.\-/:²³])[-−]?\d[\d.,_]*%?")
 LINES = re.compile(r"\b[\w/.-]*\w\.(?:py|sh|js|toml|md|html|css):\d+")
 LABEL = re.compile(r"\b(?:version|step|part|level|stage|exercise|example|problem|way|question|case)\s+$", re.IGNORECASE)
 FREE = frozenset({"given", "claim", "cite", "val"})
@@ -57,10 +57,10 @@ def bare_numbers(sentence: str) -> Iterator[tuple[int, str]]:
         elif token.type == "text" and not any(depth):
             text = before + token.content
             for match in NUMBER.finditer(text):
-                number = match[0]
+                number = match[0].rstrip(".,_")
                 label = LABEL.search(text[: match.start()]) and len(number) == 1
                 if not label and match.start() >= len(before):
-                    found.append((row, number.rstrip(".,")))
+                    found.append((row, number))
             before = text[-20:]
         else:
             before = " "

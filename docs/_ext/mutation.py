@@ -37,7 +37,7 @@ def resolve(symbol: str) -> tuple[Any, str, Any]:
                 continue
             raise
         for part in parts[cut:-1]:
-            owner = getattr(owner, part)
+            owner = getattr(owner, part, None)
         raw = inspect.getattr_static(owner, parts[-1], None)
         if raw is None and not hasattr(owner, parts[-1]):
             raise MutantDoesNotApply(f"{name} has no {'.'.join(parts[cut:])}")
