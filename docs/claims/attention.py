@@ -86,7 +86,7 @@ def only_attention_mixes() -> str:
     return "With attention silent, a change of one token changes the scores of that position alone."
 
 
-@claim("attention-mask-pairs", about="nanochat.gpt.causal_mask", killed_by="mask-sees-next")
+@claim("attention-mask-pairs", about="nanochat.gpt.causal_mask", killed_by="mask-off-by-one")
 def attention_mask_pairs() -> str:
     """Count the places where the mask says yes."""
     mask = gpt.causal_mask(6, 6)
@@ -121,7 +121,7 @@ def attention_equal_scores() -> str:
     )
 
 
-@claim("attention-first-alone", about="nanochat.gpt.GPT.attention_maps", killed_by="mask-sees-next")
+@claim("attention-first-alone", about="nanochat.gpt.GPT.attention_maps", killed_by="mask-off-by-one")
 def attention_first_alone() -> str:
     """Look at the first row of every map."""
     for weights in lively().attention_maps(row(9)):
@@ -467,11 +467,6 @@ def _mlp_mixes() -> AbstractContextManager[None]:
     return edited("nanochat.gpt.MLP.forward", "self.up(x)", "self.up(x + x.mean(dim=1, keepdim=True))")
 
 
-@mutant("mask-sees-next", "the mask lets each token read one token ahead")
-def _mask_sees_next() -> AbstractContextManager[None]:
-    return edited("nanochat.gpt.causal_mask", "(n_keys - n_queries)", "(n_keys - n_queries + 1)")
-
-
 @mutant("attend-sees-all", "the fast attention has no mask")
 def _attend_sees_all() -> AbstractContextManager[None]:
     return edited("nanochat.gpt.attend", "is_causal=1 < n_queries == n_keys", "is_causal=False")
@@ -480,7 +475,8 @@ def _attend_sees_all() -> AbstractContextManager[None]:
 @mutant("attend-sees-next", "the fast attention lets each token read one token ahead")
 def _attend_sees_next() -> Iterator[None]:
     use_mask = ("if 1 < n_queries < n_keys", "if 1 < n_queries", "is_causal=1 < n_queries == n_keys", "is_causal=False")
-    with edited("nanochat.gpt.attend", *use_mask), _mask_sees_next():
+    shifted = edited("nanochat.gpt.causal_mask", "(n_keys - n_queries)", "(n_keys - n_queries + 1)")
+    with edited("nanochat.gpt.attend", *use_mask), shifted:
         yield
 
 
