@@ -7,6 +7,7 @@ type. Here types stand in annotations and a colon is a colon. Both places are re
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 RETURNS = re.compile(r"^(\s*)(Returns|Yields):\s*$")
@@ -58,4 +59,6 @@ def _process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list
 
 def setup_docstrings(app: Any) -> None:
     """Rewrite docstrings before napoleon, whose own handler has the priority 500."""
+    # Printed hundreds of times by sphinx-autodoc-typehints 3.6, and nothing that a writer of this site could cure.
+    warnings.filterwarnings("ignore", message=r".*_RstSnippetParser\.set_application", category=DeprecationWarning)
     app.connect("autodoc-process-docstring", _process, priority=400)

@@ -21,7 +21,7 @@ DEFAULTS = {
     "examples_dirs": str(ROOT / "examples"),
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
-    "filename_pattern": r"/\d\d_",
+    "filename_pattern": r"/plot_\d\d_",
     "ignore_pattern": r"__init__\.py|/_",
     "image_scrapers": ("docs._ext.gallery.scrape",),
     "reset_modules": ("docs._ext.gallery.reset",),
@@ -127,7 +127,7 @@ def _defaults(app: Any, config: Any) -> None:
 
 
 def _name_cards(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Make a card of the gallery a link with a name, where sphinx-gallery hides the name and repeats it beside the link."""
+    """Make a card of the gallery a link with a name: sphinx-gallery hides it and repeats it beside the link."""
     body = context.get("body", "")
     if "sphx-glr-thumbcontainer" in body:
         body = re.sub(

@@ -124,13 +124,18 @@ def _theme(app: Sphinx, config: Any) -> None:
 
 def _context(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     context["logo_svg"] = (STATIC / "logo.svg").read_text(encoding="utf-8").strip()
-    context["commit"] = Project(STATIC.parents[1]).commit()
+    context["commit"] = app.nano_commit
     tree = context.get("furo_navigation_tree", "")  # a heading needs a level
     context["furo_navigation_tree"] = tree.replace('class="caption" role="heading"', 'class="caption"')
 
 
+def _note_commit(app: Sphinx) -> None:
+    app.nano_commit = Project(STATIC.parents[1]).commit()
+
+
 def setup_look(app: Sphinx) -> None:
     """Give the site its colours, its code styles and its style sheet."""
+    app.connect("builder-inited", _note_commit)
     app.connect("config-inited", _theme, priority=100)
     app.connect("html-page-context", _context, priority=900)  # after furo's own
     app.add_css_file("katex/katex.min.css", priority=400)
