@@ -1,0 +1,175 @@
+"""Pictures of the pages Numbers and Probability."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from docs._ext.drawing import (
+    SMALL,
+    TEXT,
+    WIDTH,
+    Drawing,
+    Picture,
+    arrow,
+    bars,
+    label,
+    lines,
+    number_line,
+    path,
+    rect,
+)
+
+DISTRIBUTION = {"Queen": 0.5, "King": 0.3, "Duchess": 0.2}
+"""The distribution of the page."""
+
+
+def line() -> Picture:
+    """The line of numbers with a few of them named."""
+    points = {"−3": -3.0, "−0.5": -0.5, "2.5": 2.5, "4": 4.0}
+    return number_line(points, -5, 5, note="further right is greater").picture(
+        alt="A line from −5 to 5 with four numbers marked: " + ", ".join(points) + ".",
+        caption=f"The line of numbers. $2.5$ lies half way between $2$ and $3$. From $-3$ to $4$ it is {4 - -3} steps: three to zero, and four more.",
+    )
+
+
+def rows() -> Picture:
+    """Four rows of three, and three rows of four."""
+    shapes, text = [], []
+    for left, deep, wide, ink in ((40, 4, 3, "accent"), (230, 3, 4, "amber")):
+        for row in range(deep):
+            for column in range(wide):
+                x, y = left + 30 * column, 22 + 30 * row
+                shapes.append(rect(x, y, 22, 22, ink, 0.5, 11, edge=False))
+        shapes.append(label(left + 15 * wide - 4, 160, f"{deep} × {wide} = {deep * wide}", TEXT))
+        text.append("\n".join(["o " * wide] * deep) + f"\n{deep} x {wide} = {deep * wide}")
+    return Drawing("".join(shapes), 174, "\n\n".join(text)).picture(
+        alt="Twelve dots twice: four rows of three, and three rows of four.",
+        caption=f"The same {4 * 3} dots, seen from two sides. So the order of the factors does not matter.",
+    )
+
+
+def doubling() -> Picture:
+    """Powers of two, as bars."""
+    values = {f"2^{n}": float(2**n) for n in range(9)}
+    return bars(values, "{:.0f}".format).picture(
+        alt="Bars of the powers of two from 1 to 256; each is twice as long as the one above.",
+        caption=f"Each bar is twice as long as the one above it. Eight doublings lead from $1$ to ${2**8}$; the {16 - 8} doublings after them lead to "
+        f"{2**16:,}, which would need a page {2**16 // 2**8} times as wide.",
+    )
+
+
+def square_root() -> Picture:
+    """A square of 25 small squares; its side is the root."""
+    side = 5
+    shapes = []
+    for row in range(side):
+        for column in range(side):
+            shapes.append(rect(120 + 28 * column, 10 + 28 * row, 26, 26, "accent", 0.16, 2))
+    shapes.append(label(120 + 14 * side, 10 + 28 * side + 16, f"side: √{side * side} = {side}", TEXT))
+    shapes.append(
+        label(120 + 28 * side + 14, 10 + 14 * side, f"area: {side} × {side} = {side * side}", SMALL, "ink", "start")
+    )
+    text = "\n".join(["[]" * side] * side) + f"\nside {side}, area {side * side}"
+    return Drawing("".join(shapes), 10 + 28 * side + 30, text).picture(
+        alt="A square of five by five small squares: the area is 25, the side is 5.",
+        caption=f"Squaring goes from the side to the area: $5^2 = {side**2}$. The root goes back: $\\sqrt{{{side**2}}} = {math.isqrt(side**2)}$.",
+    )
+
+
+def bag() -> Picture:
+    """Ten balls, and the same as two strips."""
+    red, blue = 7, 3
+    shapes = [
+        f'<circle cx="{20 + 38 * place}" cy="20" r="15" style="fill:var(--nc-{"rose" if place < red else "blue"});fill-opacity:0.6"/>'
+        for place in range(red + blue)
+    ]
+    cut = 4 + (WIDTH - 8) * red / (red + blue)
+    shapes += [rect(4, 48, cut - 6, 30, "rose", 0.2), rect(cut, 48, WIDTH - 4 - cut, 30, "blue", 0.2)]
+    shapes += [label(cut / 2, 63, f"red {red / 10}", TEXT), label((cut + WIDTH) / 2, 63, f"blue {blue / 10}", TEXT)]
+    text = "R " * red + "B " * blue + f"\nred {red / 10}, blue {blue / 10}"
+    return Drawing("".join(shapes), 82, text).picture(
+        alt="Seven red and three blue balls; below, a strip divided at 0.7.",
+        caption=f"{red} of {red + blue} balls are red. The strip below is as wide as *certain*, which is $1$; red has {red / 10} of it.",
+    )
+
+
+def ladder() -> Picture:
+    """A random number falls onto one of three strips."""
+    chance = random.Random(0)
+    draws = [chance.random() for _ in range(6)]
+    shapes, edge, text = [], 0.0, []
+    scale = WIDTH - 20
+    for (name, p), ink in zip(DISTRIBUTION.items(), ("rose", "blue", "violet"), strict=True):
+        shapes.append(rect(10 + scale * edge, 60, scale * p - 2, 34, ink, 0.2))
+        shapes.append(label(10 + scale * (edge + p / 2), 77, f"{name} {p}", SMALL))
+        text.append(f"{edge:.1f} to {edge + p:.1f}: {name}")
+        edge += p
+    for mark in (0.0, 0.5, 0.8, 1.0):
+        shapes.append(label(10 + scale * mark, 106, f"{mark:g}", SMALL, "muted", mono=True))
+    for place, draw in enumerate(draws):
+        x = 10 + scale * draw
+        high = 8 + 16 * (place % 3)
+        shapes.append(arrow(x, high + 6, x, 58))
+        shapes.append(label(x, high, f"{draw:.2f}", SMALL, mono=True))
+
+    def hit(draw: float) -> str:
+        total = 0.0
+        for name, p in DISTRIBUTION.items():
+            total += p
+            if draw < total:
+                return name
+        return name
+
+    names = [hit(draw) for draw in draws]
+    text.append("draws: " + ", ".join(f"{draw:.2f} {name}" for draw, name in zip(draws, names, strict=True)))
+    return Drawing("".join(shapes), 116, "\n".join(text)).picture(
+        alt="A line from 0 to 1 cut into strips of 0.5, 0.3 and 0.2; six random numbers fall onto it.",
+        caption=f"Six random numbers and where they fall: {', '.join(names)}. They are the six draws of the code below.",
+    )
+
+
+def settle() -> Picture:
+    """The share of an outcome over many draws, for three seeds."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    ends = []
+    for seed in range(3):
+        chance, hits, points = random.Random(seed), 0, []
+        for draw in range(1, 2001):
+            hits += chance.random() < 0.5
+            if draw in (10, 20, 40, 70) or draw % 100 == 0:
+                points.append((float(draw), hits / draw))
+        series[f"seed {seed}"] = points
+        ends.append(points)
+    early = [points[0][1] for points in ends]
+    late = [points[-1][1] for points in ends]
+    return lines(series, x="draws", y="share of Queen so far", y_from=0.0, y_to=1.0).picture(
+        alt="Three jagged curves that begin far apart and come together near one half.",
+        caption=f"Three runs of draws with a probability of $0.5$. After ten draws the shares are {', '.join(f'{s:.1f}' for s in early)}; after two thousand "
+        f"they are {', '.join(f'{s:.3f}' for s in late)}.",
+    )
+
+
+def balance() -> Picture:
+    """The weighted mean as the point at which a beam balances."""
+    prizes = {10: 0.2, -1: 0.8}
+    mean = sum(value * p for value, p in prizes.items())
+    low, high = -3, 12
+
+    def at(value: float) -> float:
+        return 20 + (value - low) / (high - low) * (WIDTH - 40)
+
+    shapes = [path([(at(low), 90), (at(high), 90)], "ink", 3)]
+    for value, p in prizes.items():
+        size = 90 * p
+        shapes.append(rect(at(value) - 16, 88 - size, 32, size, "accent", 0.3, 3))
+        shapes.append(label(at(value), 88 - size - 10, f"{p}", SMALL, mono=True))
+        shapes.append(label(at(value), 104, f"{value}".replace("-", "−"), SMALL, mono=True))
+    x = at(mean)
+    shapes.append(path([(x, 93), (x - 10, 112), (x + 10, 112), (x, 93)], "rose", 2))
+    shapes.append(label(x, 124, f"{mean:g}", TEXT, "rose", mono=True, bold=True))
+    text = "\n".join(f"weight {p} at {value}" for value, p in prizes.items()) + f"\nbalances at {mean:g}"
+    return Drawing("".join(shapes), 134, text).picture(
+        alt=f"A beam with a weight of 0.8 at −1 and one of 0.2 at 10; it balances at {mean:g}.",
+        caption=f"Put each prize on a beam, as heavy as it is likely. The beam balances at the expectation, {mean:g}.",
+    )

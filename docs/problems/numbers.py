@@ -1,0 +1,185 @@
+"""Problems of the pages Numbers and Probability."""
+
+from __future__ import annotations
+
+import math
+
+from docs.problems import Problem
+
+
+def left_and_right() -> Problem:
+    """Adding with negative numbers."""
+    answer = -4 + 7 - (-2)
+    return Problem(
+        question="Start at $-4$, add $7$ and take away $-2$. Where are you?",
+        answer=answer,
+        steps=[
+            "$-4 + 7$ walks seven steps right and arrives at $3$.",
+            f"Taking away $-2$ walks two more steps right: $3 - (-2) = {answer}$.",
+        ],
+    )
+
+
+def two_debts() -> Problem:
+    """Signs in a product."""
+    answer = -3 * 2 * -5
+    return Problem(
+        question="What is $(-3) \\times 2 \\times (-5)$?",
+        answer=answer,
+        steps=[
+            "$(-3) \\times 2 = -6$: different signs give minus.",
+            f"$(-6) \\times (-5) = {answer}$: same signs give plus.",
+        ],
+    )
+
+
+def order_of_steps() -> Problem:
+    """Brackets and the order of operations."""
+    answer = 20 - 2 * (3 + 4)
+    return Problem(
+        question="What is $20 - 2 \\times (3 + 4)$?",
+        answer=answer,
+        steps=[
+            "Brackets first: $3 + 4 = 7$.",
+            "Then the multiplication: $2 \\times 7 = 14$.",
+            f"Then the subtraction: $20 - 14 = {answer}$.",
+        ],
+    )
+
+
+def power_of_two() -> Problem:
+    """Adding exponents."""
+    answer = int(math.log2(2**6 * 2**4))
+    return Problem(
+        question="$2^6 \\times 2^4$ is two to which power?",
+        answer=answer,
+        steps=[
+            "Six factors of two and four more stand in one row.",
+            f"$6 + 4 = {answer}$, so it is $2^{{{answer}}} = {2**answer}$.",
+        ],
+    )
+
+
+def root() -> Problem:
+    """A root that comes out even."""
+    answer = math.isqrt(64)
+    return Problem(
+        question="A head of attention has $64$ channels, and its scores are divided by the square root of that. By which number?",
+        answer=answer,
+        steps=[
+            "Look for the number that gives $64$ when multiplied with itself.",
+            f"${answer} \\times {answer} = 64$.",
+        ],
+    )
+
+
+def percent_of() -> Problem:
+    """Share of one number in another."""
+    part, whole = 384, 4135
+    answer = round(100 * part / whole, 1)
+    return Problem(
+        question=f"Of {whole:,} words, {part} are not on a list. How many per cent is that? (One decimal.)",
+        answer=answer,
+        steps=[
+            f"Divide the part by the whole: {part} ÷ {whole:,} = {part / whole:.4f}…",
+            f"Times a hundred: {answer}.",
+        ],
+        tolerance=0.06,
+        unit="%",
+    )
+
+
+def sum_of_squares() -> Problem:
+    """Reading a sum sign."""
+    x = [1, 2, 3]
+    answer = sum(value**2 for value in x)
+    return Problem(
+        question="The list $x$ is $1, 2, 3$. What is $\\sum_{i=1}^{3} x_i^2$?",
+        answer=answer,
+        steps=["Take each number, square it, and add the results.", f"$1 + 4 + 9 = {answer}$."],
+    )
+
+
+def not_blue() -> Problem:
+    """One minus a probability."""
+    answer = round(1 - (0.15 + 0.25), 2)
+    return Problem(
+        question="A model gives *cat* a probability of $0.15$ and *dog* one of $0.25$. Which probability is left for all other tokens?",
+        answer=answer,
+        steps=["*cat* or *dog*: add, $0.15 + 0.25 = 0.4$.", f"Everything else: $1 - 0.4 = {answer}$."],
+        tolerance=0.001,
+    )
+
+
+def two_in_a_row() -> Problem:
+    """The probability of a row of tokens."""
+    answer = round(0.5 * 0.2 * 0.9, 3)
+    return Problem(
+        question="A model gives the three tokens of an answer the probabilities $0.5$, $0.2$ and $0.9$, one after the other. Which probability has the whole answer?",
+        answer=answer,
+        steps=["One after the other: multiply.", "$0.5 \\times 0.2 = 0.1$.", f"$0.1 \\times 0.9 = {answer}$."],
+        tolerance=0.0005,
+    )
+
+
+def given_the() -> Problem:
+    """A conditional probability by counting."""
+    rows = ["the cat", "the dog", "a cat", "the cat", "a cat", "the cat"]
+    with_the = [row for row in rows if row.startswith("the")]
+    answer = with_the.count("the cat") / len(with_the)
+    return Problem(
+        question=f"We counted these pairs of words: {', '.join(rows)}. What is $p(\\text{{cat}} \\mid \\text{{the}})$?",
+        answer=answer,
+        steps=[
+            f"Look only at the pairs that begin with *the*: there are {len(with_the)}.",
+            f"Of these, {with_the.count('the cat')} go on with *cat*: {with_the.count('the cat')} ÷ {len(with_the)} = {answer}.",
+        ],
+        tolerance=0.005,
+    )
+
+
+def which_strip() -> Problem:
+    """Sampling by hand."""
+    p, draw = {"red": 0.4, "green": 0.35, "blue": 0.25}, 0.71
+    edges, total = {}, 0.0
+    for name, share in p.items():
+        edges[name] = (round(total, 2), round(total + share, 2))
+        total += share
+    answer = next(name for name, (low, high) in edges.items() if low <= draw < high)
+    return Problem(
+        question=f"Red has $0.4$, green $0.35$ and blue $0.25$, laid on the line in this order. The random number is ${draw}$. Which colour is drawn?",
+        answer=answer,
+        steps=[
+            ", ".join(f"{name} lies from {low} to {high}" for name, (low, high) in edges.items()).capitalize() + ".",
+            f"${draw}$ falls onto {answer}.",
+        ],
+    )
+
+
+def expectation() -> Problem:
+    """A weighted mean."""
+    answer = round(0.5 * 4 + 0.25 * 8 + 0.25 * 0, 2)
+    return Problem(
+        question="A reader of three values gives them the weights $0.5$, $0.25$ and $0.25$. The values are $4$, $8$ and $0$. What is the weighted mean?",
+        answer=answer,
+        steps=[
+            "Multiply each value by its weight: $2$, $2$ and $0$.",
+            f"Add them: ${answer:g}$. The weights add up to one, so there is nothing to divide.",
+        ],
+        tolerance=0.005,
+        show=f"{answer:g}",
+    )
+
+
+def how_many_draws() -> Problem:
+    """The wobble shrinks with the root."""
+    times = 5
+    return Problem(
+        question=f"A score is measured with {100} questions. How many times as many would you need for a wobble {times} times smaller?",
+        answer=times**2,
+        steps=[
+            "The wobble shrinks with the square root of the number of draws.",
+            f"A root {times} times as large needs a number ${times} \\times {times} = {times**2}$ times as large.",
+        ],
+        unit="times",
+    )
