@@ -1,0 +1,92 @@
+"""The pictures of the page on vectors and matrices."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from docs.pictures import Box, Picture, flow, grid, lines, stack, title
+from docs.pictures.plane import Arrow, plane
+
+APPLE = torch.tensor([8.0, 2.0, 3.0])
+JUDGES = torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 1.0]])
+
+
+def adding() -> Picture:
+    """Two arrows and their sum."""
+    first, second = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 2.0])
+    total, double = (first + second).tolist(), (2 * first).tolist()
+    drawing = plane(
+        {
+            "[4, 2]": Arrow(tuple(double), "line"),
+            "[2, 1]": Arrow((2, 1), "accent"),
+            "then [1, 2]": Arrow(tuple(total), "amber", (2, 1)),
+            "[3, 3]": Arrow(tuple(total), "violet"),
+        },
+        (-0.5, 5.5),
+        (-0.5, 3.6),
+    )
+    return drawing.picture(
+        alt="Squared paper. An arrow goes two right and one up, a second one from its tip one right and two up. A third "
+        "arrow goes straight from the start to the end.",
+        caption=f"Walk $[2, 1]$, then $[1, 2]$, and you arrive at $[{total[0]:.0f}, {total[1]:.0f}]$. The pale arrow is "
+        f"twice $[2, 1]$: the same direction, {torch.tensor(double).norm() / first.norm():.0f} times as long.",
+    )
+
+
+def dot_by_angle() -> Picture:
+    """The dot product of an arrow with one that turns."""
+    steps = 36
+    first = torch.tensor([2.0, 0.0])
+    points = []
+    for step in range(steps + 1):
+        angle = math.pi * step / steps
+        second = torch.tensor([math.cos(angle), math.sin(angle)])
+        points.append((round(math.degrees(angle)), (first @ second).item()))
+    drawing = lines({"dot product": points}, x="angle between the arrows, degrees", y="dot product")
+    return drawing.picture(
+        alt="A curve that begins at two for an angle of zero, crosses zero at a right angle and ends at minus two for "
+        "opposite directions.",
+        caption=f"An arrow of length two and an arrow of length one. Same direction: {points[0][1]:.0f}. Right angle: "
+        f"{abs(points[steps // 2][1]):.0f}. Opposite: {points[-1][1]:.0f}.",
+    )
+
+
+def judges() -> Picture:
+    """A matrix as a panel of judges."""
+    verdicts = (JUDGES @ APPLE).tolist()
+    drawing = flow(
+        [
+            Box("the apple", "8, 2, 3", "amber"),
+            [Box("judge one", "1, 0, −1", "accent"), Box("judge two", "0, 2, 1", "accent")],
+            [Box(f"{verdicts[0]:.0f}", "8 − 3", "violet"), Box(f"{verdicts[1]:.0f}", "4 + 3", "violet")],
+        ]
+    )
+    return drawing.picture(
+        alt="A vector of three numbers goes to two judges. Each has a list of three numbers, and each gives one number.",
+        caption="A matrix of two rows is a panel of two judges. The same apple gets the verdicts "
+        f"{verdicts[0]:.0f} and {verdicts[1]:.0f}.",
+    )
+
+
+def row_meets_column() -> Picture:
+    """One number of a product of matrices."""
+    apples = torch.tensor([[8.0, 1.0], [2.0, 5.0], [3.0, 4.0]])
+    product = JUDGES @ apples
+    whole = "{:.0f}".format
+    drawing = stack(
+        title("left: row 2 is used"),
+        grid([[None] * 3, JUDGES[1].tolist()], ["row 1", "row 2"], show=whole),
+        title("right: column 1 is used"),
+        grid([[row[0], None] for row in apples.tolist()], ["", "", ""], ["column 1", "column 2"], show=whole),
+        title("result: row 2, column 1"),
+        grid([[None, None], [product[1, 0].item(), None]], ["row 1", "row 2"], ["column 1", "column 2"], show=whole),
+        gap=10,
+    )
+    return drawing.picture(
+        alt="Three tables. In the left matrix the second row is filled, in the right matrix the first column, in the "
+        "result the number where they cross.",
+        caption="One number of the product needs one row and one column: "
+        f"$0 \\cdot 8 + 2 \\cdot 2 + 1 \\cdot 3 = {product[1, 0]:.0f}$.",
+    )
