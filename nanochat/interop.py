@@ -10,17 +10,16 @@ and published weights of that format run here.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nanochat.common import InputError
 from nanochat.gpt import GPT, GPTConfig
-
-if TYPE_CHECKING:
-    from nanochat.tokenizer import Tokenizer
+from nanochat.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 NAMES = (
     ("embed.weight", "model.embed_tokens.weight"),
@@ -136,12 +135,12 @@ def from_transformers(source: Any) -> GPT:
 
 
 def export_folder(model: GPT, folder: Path | str, tokenizer: Tokenizer | None = None) -> Path:
-    """Save a model as a folder that ``AutoModelForCausalLM.from_pretrained`` loads.
+    """Save a model as a folder that ``AutoModelForCausalLM`` and ``AutoTokenizer`` load with ``from_pretrained``.
 
     Args:
         model: The model.
         folder: Where to; a new or empty folder.
-        tokenizer: The tokenizer of the model; see :func:`to_transformers`.
+        tokenizer: The tokenizer of the model, saved along; see :func:`to_transformers_tokenizer`.
 
     Returns:
         The folder.
@@ -156,11 +155,63 @@ def export_folder(model: GPT, folder: Path | str, tokenizer: Tokenizer | None = 
         if any(folder.iterdir()):
             raise InputError(f"{folder} is not empty: give a new folder, so that nothing is overwritten")
         other.save_pretrained(folder)
+        if tokenizer:
+            to_transformers_tokenizer(tokenizer).save_pretrained(folder)
     except OSError as error:
         raise InputError(
             f"the model could not be exported to {folder}: {error}; give a folder that can be written to"
         ) from error
     return folder
+
+
+def to_transformers_tokenizer(tokenizer: Tokenizer) -> Any:
+    """Make a ``PreTrainedTokenizerFast`` that gives the ids of a tokenizer.
+
+    It puts ``<|bos|>`` before a text, as training did. Unlike ours it turns the names of special tokens in a text into
+    these tokens, which the chat templates of that library rely on.
+
+    Args:
+        tokenizer: The tokenizer.
+
+    Returns:
+        The tokenizer of ``transformers``.
+
+    Raises:
+        InputError: If ``transformers`` is not installed.
+    """
+    transformers = _transformers()
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, processors
+
+    letters = _byte_letters()
+    plain = [tokenizer.token_bytes(token) for token in range(tokenizer.special(SPECIAL_TOKENS[0]))]
+    ids = {"".join(letters[byte] for byte in token): rank for rank, token in enumerate(plain)}
+    # Ours merges any two neighbours that make a token together; theirs must be told each such pair, in order of rank.
+    merges = [(name[:cut], name[cut:]) for name in ids for cut in range(1, len(name))]
+    merges = [(left, right) for left, right in merges if left in ids and right in ids]
+    other = tokenizers.Tokenizer(models.BPE(vocab=ids, merges=merges, ignore_merges=True))
+    # Their regular expressions read {1,2}+ as a repeated repetition; (?>...) says possessive in both.
+    pattern = re.sub(r"(\\p\{\w+\}\{\d+,\d+\})\+", r"(?>\1)", tokenizer.pattern)
+    other.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    other.decoder = decoders.ByteLevel()
+    other.add_special_tokens([tokenizers.AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
+    bos = SPECIAL_TOKENS[0]
+    other.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=other, bos_token=bos, eos_token="<|assistant_end|>", clean_up_tokenization_spaces=False
+    )
+
+
+def _byte_letters() -> list[str]:
+    """Give every byte a visible letter, as that library writes bytes in its files: its own, or one past 255."""
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return [chr(byte) if byte in visible else chr(256 + hidden.index(byte)) for byte in range(256)]
 
 
 def _transformers() -> Any:

@@ -3,16 +3,19 @@
 import builtins
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nanochat import gpt
 from nanochat.common import InputError
 from nanochat.gpt import GPT
-from nanochat.interop import export_folder, from_transformers, to_transformers, weight_names
+from nanochat.interop import export_folder, from_transformers, to_transformers, to_transformers_tokenizer, weight_names
 from nanochat.tokenizer import Tokenizer
 
 MakeModel = Callable[..., GPT]
@@ -196,3 +199,45 @@ def test_missing_library_is_named_with_the_command(model: GPT, monkeypatch: pyte
         with pytest.raises(InputError, match=r"pip install 'nanochat\[export\]'"):
             use(model)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture(scope="module")
+def trained() -> Tokenizer:
+    """A tokenizer whose merges come in many sizes, from the text of this package."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(Path(gpt.__file__).parent.glob("*.py"))]
+    return Tokenizer.train(texts, vocab_size=2048)
+
+
+TEXTS = st.one_of(
+    st.text(max_size=60),
+    st.text(alphabet="ab  \n\t'1239.,!éA\u00a0", max_size=60),
+    st.lists(st.sampled_from(["model", "the ", "tokens", " 12345", "\n\n", "  ", "it's", "<|bos|", "東京", "🙂"])).map(
+        "".join
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=TEXTS)
+def test_their_tokenizer_gives_our_ids(text: str, trained: Tokenizer) -> None:
+    """Of any text that names no special token whole: those are text for ours and special tokens for theirs."""
+    other = their_tokenizer(trained)
+    ids = trained.encode(text)
+    assert other.encode(text) == [trained.bos, *ids]
+    assert other.decode(ids) == text
+
+
+@cache
+def their_tokenizer(tokenizer: Tokenizer) -> transformers.PreTrainedTokenizerFast:
+    return to_transformers_tokenizer(tokenizer)
+
+
+def test_their_tokenizer_comes_from_the_folder(make_model: MakeModel, trained: Tokenizer, tmp_path: Path) -> None:
+    export_folder(make_model(vocab_size=2048), tmp_path, trained)
+    other = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    text = Path(gpt.__file__).read_text(encoding="utf-8")
+    assert other.encode(text) == [trained.bos, *trained.encode(text)]
+    names = ["<|bos|>", "<|user_start|>", "<|output_end|>"]
+    assert other.convert_tokens_to_ids(names) == [trained.special(name) for name in names]
+    assert (other.bos_token_id, other.eos_token_id) == (trained.bos, trained.special("<|assistant_end|>"))
+    assert other.encode("<|user_start|>hi", add_special_tokens=False)[0] == trained.special("<|user_start|>")
