@@ -115,12 +115,12 @@ def swap(story: Story, role: str, options: list[str], word: str, others: set[str
 @pytest.mark.parametrize(
     ("role", "options"), [
         ("hero", list(HEROES)), ("friend", list(FRIENDS)), ("thing", list(THINGS)),
-        ("food", [*FOODS, "peas", "beans"]), ("place", list(PLACES)), ("skill", ["dance", "sing", "juggle"]),
+        ("food", list(FOODS)), ("place", list(PLACES)), ("skill", ["dance", "sing", "juggle"]),
     ],
 )  # fmt: skip
 def test_a_swapped_word_is_found(told: list[Story], role: str, options: list[str]) -> None:
     tried = 0
-    for story in told[:400]:
+    for story in told if role == "place" else told[:400]:  # few stories name the place twice
         if role not in story.facts:
             continue
         allowed = [each for each in options if each in dict(_plot(story.plot).roles)[role]]

@@ -20,7 +20,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +178,9 @@ def _paragraphs(text: str) -> Iterator[str]:
             lines = []
 
 
-def _read_stories() -> Iterator[str]:
-    return (story.text for story in stories(STORIES, STORIES_SEED))
+@cache
+def _read_stories() -> tuple[str, ...]:
+    return tuple(story.text for story in stories(STORIES, STORIES_SEED))
 
 
 def _read_pydoc() -> Iterator[str]:

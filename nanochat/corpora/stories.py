@@ -66,10 +66,13 @@ THINGS: Lexicon = {
 }  # fmt: skip
 """The toys of the village; there is one of each, so the kite is the red kite in every story."""
 
-FOODS: Lexicon = {word: {"": word} for word in "apples pears plums berries nuts buns cookies carrots".split()}
+FOODS: Lexicon = {word: {"": word} for word in "apples pears plums berries nuts cookies".split()}
 PLACES: Lexicon = {
-    place: {"": place, "at": f"in the {place}"} for place in ("park", "garden", "forest", "meadow", "valley", "harbor")
-}
+    place: {"": place, "at": f"{where} the {place}"}
+    for place, where in (
+        ("park", "in"), ("garden", "in"), ("forest", "in"), ("meadow", "in"), ("river", "by"), ("hill", "on"),
+    )
+}  # fmt: skip
 SPOTS: Lexicon = {
     spot: {"": spot}
     for spot in (
@@ -152,10 +155,10 @@ PLOTS: tuple[Plot, ...] = (
             (
                 (
                     '{friend} the {friend.kind} heard {hero} and came to help. "Two can look better than one," said '
-                    '{friend}.'
+                    "{friend}."
                 ),
                 'Then {friend} the {friend.kind} came by. "Do not be sad, {hero}," said {friend}. "I will help you."',
-                "{friend} the {friend.kind} wanted to know what was wrong. {hero} told {friend} about the {thing}.",
+                "{friend} the {friend.kind} asked what was wrong, and {hero} told {friend} about the {thing}.",
             ),
             (
                 '{friend} looked {spot}. "Here is your {thing}!" said {friend}.',
@@ -261,8 +264,8 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "So {hero} took a lamp, sang a brave song and walked to the {place}.",
-                "So {hero} ran to the {place} as fast as {hero.he} could.",
-                "Step by step {hero} went to the {place}, and {hero.his} heart beat fast.",
+                "So {hero} ran out into the night as fast as {hero.he} could.",
+                "Step by step {hero} went through the night, and {hero.his} heart beat fast.",
             ),
             (
                 '"I am here, {friend}!" called {hero}. {hero.He} took {friend} home to a warm fire.',
@@ -393,7 +396,7 @@ PLOTS: tuple[Plot, ...] = (
             (
                 "First {hero} played with the {thing}, and then {friend} did.",
                 "Now the {thing} belongs to {hero} and {friend}, and they never fight about it.",
-                "{hero} and {friend} went out and played with the {thing} together.",
+                "{hero} and {friend} played with the {thing} together until it was dark.",
             ),
         ),
         (
@@ -432,9 +435,9 @@ PLOTS: tuple[Plot, ...] = (
             (
                 (
                     '{hero} did not think twice. "I will help you, {friend}," {hero.he} said, and picked up '
-                    '{number} {food}.'
+                    "{number} {food}."
                 ),
-                "{hero} wanted to play, but {friend} needed help. So {hero.he} picked up {number} {food}.",
+                "{hero} wanted to play, but {friend} needed help. So {hero} picked up {number} {food}.",
                 '{hero} ran to help. "Do not cry, {friend}," {hero.he} said, and found {number} {food} in the grass.',
             ),
             (
@@ -569,7 +572,7 @@ PLOTS: tuple[Plot, ...] = (
             ("why", "Why did {hero} want to stop?", "because {why}", "{hero} wanted to stop because {why}."),
         ),
         {
-            "skill": _words("dance", "sing", "juggle", "paint", "climb", "skip"),
+            "skill": _words("dance", "sing", "juggle", "climb"),
             "why": _words("it was so hard", "nothing worked", "everyone else could do it"),
         },
     ),
@@ -634,7 +637,7 @@ PLOTS: tuple[Plot, ...] = (
                 "One day {hero} found {number} seeds and planted them {place.at}.",
             ),
             (
-                "Every morning {hero} ran to the {place}, but nothing grew.",
+                "Every morning {hero} ran out to look, but nothing grew.",
                 "{hero} wanted to see green leaves the next day. But there was only brown earth.",
                 "{hero} looked and looked, but nothing came up.",
             ),
@@ -672,8 +675,8 @@ PLOTS: tuple[Plot, ...] = (
             ("what", "What do seeds need?", "{why}", "Seeds need {why}."),
         ),
         {
-            "food": _words("berries", "carrots", "peas", "beans"),
-            "place": {name: PLACES[name] for name in ("garden", "meadow", "valley", "park")},
+            "food": _words("berries", "plums", "apples"),
+            "place": {name: PLACES[name] for name in ("garden", "meadow", "hill", "park")},
             "why": _words("rain and time", "sun and sleep", "water and time"),
         },
     ),
@@ -706,7 +709,7 @@ PLOTS: tuple[Plot, ...] = (
                 '{friend} the {friend.kind} picked up the wood. "Let us try again, {hero}," said {friend}.',
                 (
                     'But {friend} the {friend.kind} had seen it all. "The next {thing} will be better, {hero}," '
-                    'said {friend}.'
+                    "said {friend}."
                 ),
                 '"It was a good {thing}," said {friend} the {friend.kind}. "We can make a strong one."',
             ),
