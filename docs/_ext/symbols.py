@@ -319,12 +319,14 @@ def setup_symbols(app: Any) -> None:
         def symbol_row(self, symbol: Symbol) -> nodes.row:
             shown = symbol.show or symbol.tex[0]
             target = nodes.inline("", "", nodes.math(shown, shown), ids=[f"sym-{symbol.key}"])
-            meaning = nodes.paragraph("", symbol.meaning[:1].upper() + symbol.meaning[1:] + " ")
+            meaning = nodes.paragraph("", symbol.meaning[:1].upper() + symbol.meaning[1:] + ".")
             if symbol.home:
+                meaning += nodes.Text(" Taught in ")
                 meaning += addnodes.pending_xref(
                     "", nodes.inline(text=symbol.home), refdomain="std", reftype="doc", refwarn=True,
                     reftarget="/" + symbol.home, refexplicit=False, refdoc=self.env.docname,
                 )  # fmt: skip
+                meaning += nodes.Text(".")
             return row(nodes.paragraph("", "", target), nodes.paragraph(text=symbol.name), meaning)
 
     app.add_config_value("nano_symbols_file", "nanomath/symbols.toml", "env", [str])
