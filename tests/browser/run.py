@@ -33,7 +33,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def find_browser() -> str:
     """Return the path of a Chromium, or explain how to get one."""
     given = os.environ.get("CHROMIUM")
-    for name in filter(None, (given, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")):
+    for name in filter(None, (given, "chromium", "chromium-browser", "google-chrome", "chrome")):
         if found := shutil.which(name):
             return found
     mac = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
