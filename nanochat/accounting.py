@@ -36,8 +36,8 @@ class ParameterCount:
 def count_parameters(config: GPTConfig) -> ParameterCount:
     r"""Count the parameters of a model from its sizes.
 
-    A block has :math:`2 C^2` for queries and output, :math:`2 C G D` for keys and values, and :math:`8 C^2` for the MLP:
-    with as many key/value heads as query heads, :math:`12 C^2` together.
+    A block has :math:`2 C^2` for queries and output, :math:`2 C G D` for keys and values, and :math:`8 C^2` for the
+    MLP: with as many key/value heads as query heads, :math:`12 C^2` together.
 
     Args:
         config: The sizes.

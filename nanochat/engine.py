@@ -1,8 +1,8 @@
 r"""The engine: from tokens to more tokens, one at a time, without computing anything twice.
 
-A model scores every possible next token. The engine picks one, appends it, and asks again. The keys and values of the
-positions before are kept in a :class:`KVCache`, so that each new token costs one pass over one position and not over the
-whole text.
+A model scores every possible next token. The engine picks one, appends it, and asks again. The keys and values of
+the positions before are kept in a :class:`KVCache`, so that each new token costs one pass over one position and not
+over the whole text.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ def bits_per_byte(model: GPT, tokenizer: Tokenizer, documents: Iterable[str], ba
 def xz_bits_per_byte(documents: Iterable[str]) -> float:
     """Say how many bits ``xz -9`` needs for each byte of the same text: a yardstick that anyone can repeat.
 
-    The documents are joined by newlines and compressed together. The compressor starts with no knowledge and learns from
-    the text as it goes.
+    The documents are joined by newlines and compressed together. The compressor starts with no knowledge and learns
+    from the text as it goes.
 
     Args:
         documents: The texts.

@@ -60,8 +60,8 @@ class Muon(torch.optim.Optimizer):
     r"""Momentum, made orthogonal: each step moves a matrix by the same length in every direction.
 
     Keeps a running mean of gradients, looks one step ahead (Nesterov), passes it through :func:`orthogonalize` and
-    moves the weights by the learning rate times :math:`\sqrt{\max(1, \text{rows} / \text{columns})}` times that. Matrices
-    of one shape are handled as one stack, which is faster than one by one.
+    moves the weights by the learning rate times :math:`\sqrt{\max(1, \text{rows} / \text{columns})}` times
+    that. Matrices of one shape are handled as one stack, which is faster than one by one.
 
     Args:
         params: Matrices, each ``(rows, columns)``.
