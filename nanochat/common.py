@@ -155,6 +155,7 @@ def run_stage(main: Callable[[list[str] | None], object], argv: list[str] | None
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s")
+    logging.getLogger("rustbpe").setLevel(logging.WARNING)  # it reports every percent of a training
     try:
         main([word for word in arguments if word != "--debug"])
     except (InputError, OSError) as error:
