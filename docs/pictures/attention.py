@@ -99,7 +99,7 @@ def decoder_encoder() -> Picture:
     return drawing.picture(
         alt="Two tables of weights from the same scores. In the first, the upper right triangle is empty. In the "
         "second, every cell is filled.",
-        caption="The same scores, read by a decoder and by an encoder. In the decoder *Pip* can read only itself, with "
+        caption="The same random scores, read by a decoder and by an encoder. In the decoder *Pip* can read only itself, with "
         f"weight {masked[0, 0]:.2f}. In the encoder *Pip* gives {1 - free[0, 0]:.2f} of its weight to words that "
         "come later.",
     )
@@ -155,7 +155,7 @@ def saturated() -> Picture:
         "Without it one bar takes nearly everything.",
         caption="One random query, eight random keys, 64 channels. With the division the largest weight is "
         f"{divided.max():.2f} and every key is heard, the faintest with {divided.min():.2f}. Without it one key takes "
-        f"{raw.max():.2f}, and the six faintest together have {raw.sort().values[:6].sum():.2f}.",
+        f"{raw.max():.2f}, and the six faintest together have {raw.sort().values[:6].sum():.4f}.",
     )
 
 
@@ -267,18 +267,16 @@ def shapes() -> Picture:
                 Box("keys\nB, T, G, D", shape(k), "amber"),
                 Box("values\nB, T, G, D", shape(v), "violet"),
             ],
-            Box("weights: B, H, T, T", shape(weights), "blue"),
-            Box("read by each head: B, T, H, D", shape(read), "violet"),
-            Box("side by side: B, T, C", shape(read.flatten(2)), "violet"),
-            Box("added to the stream: B, T, C", shape(added), "ink"),
-        ],
-        [
-            "three matrices; queries and keys turned, normalised",
-            "dot products, ÷ √D, mask, softmax",
-            "weighted sums of the values",
-            "flatten",
-            "output matrix",
-        ],
+            [
+                Box("turned,\nnormalised", shape(q), "accent"),
+                Box("turned,\nnormalised", shape(k), "amber"),
+                Box("left as\nthey are", shape(v), "violet"),
+            ],
+            Box("weights: B, H, T, T\nqueries · keys, ÷ √D, mask, softmax", shape(weights), "blue"),
+            Box("read by each head: B, T, H, D\nweighted sums of the values", shape(read), "violet"),
+            Box("heads side by side: B, T, C\nflatten", shape(read.flatten(2)), "violet"),
+            Box("added to the stream: B, T, C\noutput matrix", shape(added), "ink"),
+        ]
     )
     return drawing.picture(
         alt="Boxes from top to bottom: the stream; queries, keys and values side by side; weights; what each head "

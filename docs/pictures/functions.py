@@ -30,16 +30,16 @@ def softmax_stretch() -> Picture:
         top.append(shares[0].item())
         parts += [title(words), bars(dict(zip(("first", "second", "third"), shares.tolist(), strict=True)), top=1.0)]
     return stack(*parts, gap=8).picture(
-        alt="Three groups of three bars. With small scores all shares are nearly equal, with large ones the first takes "
-        "nearly everything.",
-        caption=f"Stretching the scores by ten moves the first share from {top[1]:.2f} to {top[2]:.4f}. Shrinking them "
+        alt="Three groups of three bars. With small scores all shares are nearly equal, with large ones the first "
+        "takes nearly everything.",
+        caption=f"Stretching the scores by ten moves the first share from {top[1]:.2f} to {top[2]:.5f}. Shrinking them "
         f"by ten leaves it {top[0]:.2f}, hardly more than a third.",
     )
 
 
 def relu_and_square() -> Picture:
     """ReLU, and what the MLP of the model does with it."""
-    x = torch.linspace(-2, 2, 41)
+    x = torch.arange(-20, 21) / 10
     config = GPTConfig(n_embd=8, n_head=1, n_kv_head=1, n_layer=1)
     mlp = MLP(config)
     with torch.no_grad():  # the bare bend: matrices that only pass the first channel on

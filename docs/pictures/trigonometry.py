@@ -37,7 +37,7 @@ def waves() -> Picture:
     """Cosine and sine over two turns."""
     angles = [2 * math.pi * step / 40 for step in range(81)]
     drawing = lines(
-        {"cosine": [(a, math.cos(a)) for a in angles], "sine": [(a, math.sin(a)) for a in angles]},
+        {"cosine": [(a, round(math.cos(a), 6)) for a in angles], "sine": [(a, round(math.sin(a), 6)) for a in angles]},
         x="the way that the ant has walked, radians",
     )
     return drawing.picture(

@@ -28,10 +28,10 @@ def adding() -> Picture:
         (-0.5, 3.6),
     )
     return drawing.picture(
-        alt="Squared paper. An arrow goes two right and one up, a second one from its tip one right and two up. A third "
-        "arrow goes straight from the start to the end.",
-        caption=f"Walk $[2, 1]$, then $[1, 2]$, and you arrive at $[{total[0]:.0f}, {total[1]:.0f}]$. The pale arrow is "
-        f"twice $[2, 1]$: the same direction, {torch.tensor(double).norm() / first.norm():.0f} times as long.",
+        alt="Squared paper. An arrow goes two right and one up, a second one from its tip one right and two up. A "
+        "third arrow goes straight from the start to the end.",
+        caption=f"Walk $[2, 1]$, then $[1, 2]$, and you arrive at $[{total[0]:.0f}, {total[1]:.0f}]$. The pale arrow "
+        f"is twice $[2, 1]$: the same direction, {torch.tensor(double).norm() / first.norm():.0f} times as long.",
     )
 
 
@@ -43,13 +43,13 @@ def dot_by_angle() -> Picture:
     for step in range(steps + 1):
         angle = math.pi * step / steps
         second = torch.tensor([math.cos(angle), math.sin(angle)])
-        points.append((round(math.degrees(angle)), (first @ second).item()))
+        points.append((round(math.degrees(angle)), round((first @ second).item(), 6)))
     drawing = lines({"dot product": points}, x="angle between the arrows, degrees", y="dot product")
     return drawing.picture(
         alt="A curve that begins at two for an angle of zero, crosses zero at a right angle and ends at minus two for "
         "opposite directions.",
         caption=f"An arrow of length two and an arrow of length one. Same direction: {points[0][1]:.0f}. Right angle: "
-        f"{abs(points[steps // 2][1]):.0f}. Opposite: {points[-1][1]:.0f}.",
+        f"{abs(points[steps // 2][1]):.0f}. Opposite: −{-points[-1][1]:.0f}.",
     )
 
 
@@ -64,7 +64,7 @@ def judges() -> Picture:
         ]
     )
     return drawing.picture(
-        alt="A vector of three numbers goes to two judges. Each has a list of three numbers, and each gives one number.",
+        alt="A vector of three numbers goes to two judges. Each has a list of three numbers and gives one number.",
         caption="A matrix of two rows is a panel of two judges. The same apple gets the verdicts "
         f"{verdicts[0]:.0f} and {verdicts[1]:.0f}.",
     )

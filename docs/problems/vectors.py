@@ -36,7 +36,8 @@ def judge() -> Problem:
     apple, taste = torch.tensor([8.0, 2.0, 3.0]), torch.tensor([0.0, 1.0, 4.0])
     verdict = (taste @ apple).item()
     return Problem(
-        r"A third judge joins the panel, with the row $[\,0,\ 1,\ 4\,]$. What is the verdict on the apple $[\,8,\ 2,\ 3\,]$?",
+        r"A third judge joins the panel, with the row $[\,0,\ 1,\ 4\,]$. What is the verdict on the "
+        r"apple $[\,8,\ 2,\ 3\,]$?",
         round(verdict),
         (
             "The verdict is the dot product of the judge's row with the apple.",
@@ -49,7 +50,8 @@ def shape() -> Problem:
     """The shape of a product."""
     product = torch.zeros(10, 256) @ torch.zeros(256, 64)
     return Problem(
-        r"A matrix of shape $10 \times 256$ is multiplied by one of shape $256 \times 64$. How many numbers does the result have?",
+        r"A matrix of shape $10 \times 256$ is multiplied by one of shape $256 \times 64$. How many numbers does "
+        r"the result have?",
         product.numel(),
         (
             rf"The inner numbers agree and vanish. The outer ones stay: ${product.size(0)} \times {product.size(1)}$.",
@@ -62,7 +64,8 @@ def tensor() -> Problem:
     """The size of a tensor."""
     x = torch.zeros(4, 100, 256)
     return Problem(
-        "A batch has $B = 4$ rows of $T = 100$ tokens, and each token has $C = 256$ channels. How many numbers is that?",
+        "A batch has $B = 4$ rows of $T = 100$ tokens, and each token has $C = 256$ channels. How many numbers "
+        "is that?",
         x.numel(),
         ("Multiply the sizes of all directions.", rf"$4 \cdot 100 \cdot 256 = {x.numel():,}$.".replace(",", r"{,}")),
     )
@@ -74,8 +77,8 @@ def turned() -> Problem:
     x = apply_rotary(torch.ones(1, 12, 1, 2), cos, sin)[0, :, 0]
     gaps = [n for n in range(12) if n < 11 and torch.allclose(x[11] @ x[n], x[7] @ x[3], atol=1e-4)]
     return Problem(
-        "A query at position $7$ meets a key at position $3$. The same query and key meet again, and now the query stands at "
-        "position $11$. At which position, below $11$, must the key stand for the same dot product?",
+        "A query at position $7$ meets a key at position $3$. The same query and key meet again, and now the query "
+        "stands at position $11$. At which position, below $11$, must the key stand for the same dot product?",
         gaps[-1],
         (
             "Only the difference of the positions counts: $7 - 3 = 4$.",
