@@ -42,7 +42,11 @@ _LONG_RUN = regex.compile(rf"(?<!\s)\s{{{RUN_LIMIT + 1},}}|(?<!\S)\S{{{RUN_LIMIT
 
 
 class Merge(NamedTuple):
-    """One step of training: two neighbours that became one token."""
+    """One step of training: two neighbours that became one token.
+
+    Guide:
+        "One round is called a merge." (nano/tokenization/merges)
+    """
 
     id: int
     """The number of the new token; also its rank, for the lower of two merges is done first."""
@@ -95,6 +99,9 @@ def split_text(text: str, pattern: str) -> list[str]:
     Example:
         >>> split_text("to be, or not", r" ?\w+|\W")
         ['to', ' be', ',', ' or', ' not']
+
+    Guide:
+        "Merges must not run across words." (nano/tokenization/encoding)
     """
     return [match.group() for piece in cut_long_runs(text) for match in regex.finditer(pattern, piece)]
 
@@ -112,6 +119,9 @@ def count_words(texts: Iterable[str], pattern: str) -> Counter[bytes]:
     Example:
         >>> count_words(["no, no", "no"], r"\w+")
         Counter({b'no': 3})
+
+    Guide:
+        "So we look at each different word once and remember how often it occurs." (nano/tokenization/trainer)
     """
     counts: Counter[str] = Counter()
     for text in texts:
@@ -133,6 +143,10 @@ def merge_pair(word: list[int], pair: tuple[int, int], new: int) -> list[int]:
     Example:
         >>> merge_pair([7, 7, 7, 5], pair=(7, 7), new=300)
         [300, 7, 5]
+
+    Guide:
+        "Where the two numbers stand side by side, it writes the new one and steps over both."
+        (nano/tokenization/trainer)
     """
     merged = []
     position = 0
@@ -174,6 +188,9 @@ def train_bpe_python(
         Merge(id=256, left=b'a', right=b'a', count=4)
         Merge(id=257, left=b'a', right=b'b', count=2)
         [b'aa', b'ab']
+
+    Guide:
+        "So a wrong entry comes up too early, never too late." (nano/tokenization/trainer)
     """
     counts = count_words(texts, pattern)
     words = [list(word) for word in counts]  # a byte is its own number, so a word starts as its bytes
@@ -235,6 +252,10 @@ def encode_word(word: bytes, ranks: dict[bytes, int]) -> list[bytes]:
     Example:
         >>> encode_word(b"lowest", {b"lo": 256, b"st": 257, b"low": 258})
         [b'low', b'e', b'st']
+
+    Guide:
+        "The encoder must cut a word as the training cut it; then frequent words come out as the model has
+        seen them a thousand times." (nano/tokenization/encoding)
     """
     parts = [bytes([byte]) for byte in word]
     while len(parts) > 1:

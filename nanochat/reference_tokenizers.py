@@ -77,6 +77,10 @@ def load_reference(name: str) -> tiktoken.Encoding:
     Example:
         >>> load_reference("gpt2").encode_ordinary("Hello world")
         [15496, 995]
+
+    Guide:
+        "A comparison of tokenizers says nothing without the text that it was made on."
+        (nano/tokenization/vocabulary)
     """
     if name not in _FILES:
         raise InputError(f"{name!r} is not a reference tokenizer: use one of {', '.join(_FILES)}")

@@ -192,6 +192,9 @@ class Tokenizer:
     Raises:
         InputError: If the merges are not those of a byte pair encoding: each must be new, and made of two
             tokens that come before it.
+
+    Guide:
+        "A tokenizer is a list of byte strings in the order of their birth." (nano/tokenization/vocabulary)
     """
 
     def __init__(self, merges: Sequence[bytes], pattern: str = SPLIT_PATTERN) -> None:
@@ -243,6 +246,10 @@ class Tokenizer:
         Raises:
             InputError: If there is no text, a document is not text (its index is named), the size is out of
                 range, or the pattern is no regular expression.
+
+        Guide:
+            "The tokenizer is trained once, before the model, on a sample of the text."
+            (nano/tokenization/merges)
         """
         size = _checked_integer(vocab_size, "vocab_size")
         if not MIN_VOCAB_SIZE <= size <= MAX_VOCAB_SIZE:
@@ -287,6 +294,10 @@ class Tokenizer:
 
         Raises:
             InputError: If it is not a str.
+
+        Guide:
+            "A pattern cuts the text into words. Then each word is merged, by itself."
+            (nano/tokenization/encoding)
         """
         return self._encode_checked(self._checked_text(text))
 
@@ -315,6 +326,9 @@ class Tokenizer:
         """Show how a text is cut: every token with its number and its bytes, in order.
 
         The bytes of a token need not be whole characters: an emoji may be spread over several tokens.
+
+        Guide:
+            "A piece on the list is called a token." (nano/tokenization)
         """
         return [(token, self._bytes[token]) for token in self.encode(text)]
 
@@ -344,11 +358,19 @@ class Tokenizer:
 
         Raises:
             InputError: If one is not a token's number.
+
+        Guide:
+            "Each number stands for some bytes; write them down one after another."
+            (nano/tokenization/encoding)
         """
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Turn token numbers into the bytes of the text, cut-off characters as they are."""
+        """Turn token numbers into the bytes of the text, cut-off characters as they are.
+
+        Guide:
+            "Every text is a row of bytes, but not every row of bytes is a text." (nano/tokenization/bytes)
+        """
         if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
             raise InputError(f"cannot decode a {type(ids).__name__}: give a list of token numbers")
         return b"".join(self.token_bytes(token) for token in ids)
@@ -364,7 +386,11 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """V, the number of tokens there are, with the bytes and the special tokens."""
+        """V, the number of tokens there are, with the bytes and the special tokens.
+
+        Guide:
+            "It counts everything." (nano/tokenization/vocabulary)
+        """
         return len(self._bytes)
 
     @property
@@ -385,6 +411,10 @@ class Tokenizer:
 
         Raises:
             InputError: If there is no such special token; an ordinary token is none.
+
+        Guide:
+            "The number of a special token is had in one way only. A program asks for it by name:"
+            (nano/tokenization/encoding)
         """
         if name not in self._special_ids:
             raise InputError(f"{name!r} is not a special token: use one of {', '.join(SPECIAL_TOKENS)}")
@@ -400,12 +430,20 @@ class Tokenizer:
 
         With it, a loss for each token becomes a loss for each byte, which does not depend on the vocabulary
         (:func:`nanochat.evaluate.bits_per_byte`).
+
+        Guide:
+            "That is used when a model is measured: its score is counted for each byte of text, and signs that
+            are no text must not improve it." (nano/tokenization/encoding)
         """
         return [*map(len, self._bytes[: -len(SPECIAL_TOKENS)]), *(0 for _ in SPECIAL_TOKENS)]
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of all that decides how text is cut. A model fits the tokenizer with the same one."""
+        """The SHA-256 of all that decides how text is cut. A model fits the tokenizer with the same one.
+
+        Guide:
+            "A model can only be read with its own tokenizer." (nano/tokenization/merges)
+        """
         return self._fingerprint
 
     def __repr__(self) -> str:
@@ -432,6 +470,10 @@ class Tokenizer:
 
         Returns:
             The path.
+
+        Guide:
+            "A finished tokenizer is saved as one JSON file: the pattern, the names of the special tokens, the
+            merges in their order." (nano/tokenization/encoding)
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -459,6 +501,9 @@ class Tokenizer:
 
         Raises:
             InputError: If the file is missing, damaged, of another format, or does not describe a tokenizer.
+
+        Guide:
+            "Anybody can read it, and reading it runs no code." (nano/tokenization/encoding)
         """
         cure = "train one with `nanochat tok-train`"
         try:

@@ -29,7 +29,8 @@ def said() -> str:
     total, (best, times) = after.total(), after.most_common(1)[0]
     check(best, "the", "the most frequent word after said")
     return (
-        f"The word *said* occurs {total} times and is followed by *{best}* {times} times, so the counting model gives *{best}* a "
+        f"The word *said* occurs {total} times and is followed by *{best}* {times} times, so the counting "
+        f"model gives *{best}* a "
         f"probability of {times / total:.2f}."
     )
 
@@ -47,6 +48,7 @@ def new_runs() -> str:
         shares.append(100 * sum(run not in known for run in rows) / len(rows))
     check(shares, sorted(shares), "longer runs are new more often")
     return (
-        f"Of the pairs of words in the last two chapters of *Alice*, {shares[0]:.0f} in every 100 never occur in the first ten "
+        f"Of the pairs of words in the last two chapters of *Alice*, {shares[0]:.0f} in every 100 never "
+        "occur in the first ten "
         f"chapters; of the runs of three words, {shares[1]:.0f}; of the runs of five, {shares[2]:.0f}."
     )

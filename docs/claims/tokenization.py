@@ -264,7 +264,8 @@ def first_merge() -> str:
     check(first.count, second.count, "the first two merges are a tie")
     return (
         f"Two pairs lead with {first.count} occurrences each: a blank before `w`, and `c` before `h`. "
-        f"The blank has the lower number, {first.left[0]} against {second.left[0]}, so {written(first.token)} is born first "
+        f"The blank has the lower number, {first.left[0]} against {second.left[0]}, so "
+        f"{written(first.token)} is born first "
         f"and becomes token {first.id}."
     )
 
@@ -273,7 +274,8 @@ def first_merge() -> str:
 def seventh_merge() -> str:
     merge = rhyme_merges()[6]
     return (
-        f"Merge number {7} joins {written(merge.left)} and {written(merge.right)}, two pieces that were themselves made by "
+        f"Merge number {7} joins {written(merge.left)} and {written(merge.right)}, two pieces that were "
+        "themselves made by "
         f"merges, into {written(merge.token)}, which stands in the rhyme {merge.count} times."
     )
 
@@ -287,7 +289,8 @@ def rhyme_shrinks() -> str:
     woodchuck = encode_word(b" woodchuck", ranks)
     check(woodchuck, [b" wood", b"chuck"], "a woodchuck is a wood and a chuck")
     return (
-        f"After {len(merges)} merges the rhyme has {len(pieces)} tokens instead of {len(RHYME)}, and {written(b' woodchuck')} is "
+        f"After {len(merges)} merges the rhyme has {len(pieces)} tokens instead of {len(RHYME)}, and "
+        f"{written(b' woodchuck')} is "
         f"{len(woodchuck)} tokens, {written(woodchuck[0])} and {written(woodchuck[1])}."
     )
 
@@ -337,7 +340,8 @@ def no_crossing() -> str:
     tokens = train_bpe_python([alice_chapter_one()], 100, SPLIT_PATTERN)
     inside = [token for token in tokens if b" " in token[1:]]
     check(inside, [], "no token has a blank after its start")
-    return f"Of the first {len(tokens)} tokens that chapter one teaches, {len(inside) or 'none'} has a blank inside or at its end."
+    share = len(inside) or "none"
+    return f"Of the first {len(tokens)} tokens that chapter one teaches, {share} has a blank inside or at its end."
 
 
 @claim("tok-uncut", reads=ALICE)
@@ -394,7 +398,9 @@ def replay() -> str:
 def order_matters() -> str:
     ranks = {bytes([byte]): byte for byte in range(256)} | {b"he": 256, b"th": 257}
     pieces = encode_word(b"the", ranks)
-    return f"If `he` is token {ranks[b'he']} and `th` is token {ranks[b'th']}, then `the` is cut into {written(pieces[0])} and {written(pieces[1])}."
+    first, second = map(written, pieces)
+    he, th = ranks[b"he"], ranks[b"th"]
+    return f"If `he` is token {he} and `th` is token {th}, then `the` is cut into {first} and {second}."
 
 
 # ---- special tokens ----
@@ -456,8 +462,10 @@ def dial() -> str:
     steps = [1 - after / before for before, after in zip(values, values[1:], strict=False)]
     check(steps, sorted(steps, reverse=True), "each doubling saves a smaller share than the one before")
     return (
-        f"With {SIZES[0]} tokens the last two chapters are {values[0]:,} tokens long, with {SIZES[1]:,} they are {values[1]:,}, "
-        f"with {SIZES[2]:,} they are {values[2]:,} and with {SIZES[3]:,} they are {values[3]:,}: each doubling saves less than "
+        f"With {SIZES[0]} tokens the last two chapters are {values[0]:,} tokens long, with {SIZES[1]:,} they "
+        f"are {values[1]:,}, "
+        f"with {SIZES[2]:,} they are {values[2]:,} and with {SIZES[3]:,} they are {values[3]:,}: each "
+        "doubling saves less than "
         f"the one before, {100 * steps[0]:.0f}, {100 * steps[1]:.0f} and {100 * steps[2]:.0f} in every 100."
     )
 
@@ -469,7 +477,8 @@ def memorised() -> str:
     seen, unseen = (len(text.encode()) / len(tokenizer.encode(text)) for text in (train, test))
     check.above(seen, unseen, "the text that was learned from is compressed better")
     return (
-        f"At {4096:,} tokens, one token holds {seen:.2f} bytes of the chapters that it was learned from, but only {unseen:.2f} of "
+        f"At {4096:,} tokens, one token holds {seen:.2f} bytes of the chapters that it was learned from, but "
+        f"only {unseen:.2f} of "
         "the two that it had not seen."
     )
 
@@ -481,7 +490,8 @@ def table_small() -> str:
     tables = counted.embedding + counted.head
     check(tables, 2 * config.vocab_size * config.n_embd, "two tables of V rows and C columns")
     return (
-        f"In a model of depth {config.n_layer} with {config.vocab_size:,} tokens the two tables hold {tables:,} numbers, "
+        f"In a model of depth {config.n_layer} with {config.vocab_size:,} tokens the two tables hold "
+        f"{tables:,} numbers, "
         f"{tables / counted.matrices:.0f} times as many as all the rest of the model ({counted.matrices:,})."
     )
 
@@ -497,7 +507,42 @@ def table_large() -> str:
     )
 
 
+@claim("tok-parts", about=TRAIN, killed_by="merges-forgotten", reads=ALICE)
+def parts() -> str:
+    tokenizer = learned()
+    merges, special = len(tokenizer.merges), len(SPECIAL_TOKENS)
+    check(256 + merges + special, tokenizer.vocab_size, "bytes, merges and special tokens are all there is")
+    return (
+        f"The {tokenizer.vocab_size:,} tokens of this chapter are {256} bytes, {merges} merges and "
+        f"{special} special tokens."
+    )
+
+
 # ---- what goes wrong ----
+
+
+@claim("tok-number-shift", about="nanochat.tokenizer.SPLIT_PATTERN", killed_by="digits-three-by-three")
+def number_shift() -> str:
+    shorter, longer = (", ".join(f"`{word}`" for word in split_text(n, SPLIT_PATTERN)) for n in ("12345", "123456"))
+    return f"So `12345` becomes {shorter}, and with one digit more, `123456` becomes {longer}."
+
+
+@claim("tok-blank-end", about=ENCODE, killed_by="blank-stands-alone", reads=ALICE)
+def blank_end() -> str:
+    tokenizer = learned()
+    alone, followed = ([piece for _, piece in tokenizer.pieces(text)] for text in ("Alice ", "Alice said"))
+    check(alone[-1], b" ", "a lone blank stands at the end")
+    check(b" " in followed, False, "no lone blank once a word follows")
+    return (
+        f"`Alice·` is cut into {' and '.join(map(written, alone))}; but `Alice·said` is cut into "
+        f"{' and '.join(map(written, followed))}."
+    )
+
+
+@claim("tok-strawberry-gpts", reads=RECORD)
+def strawberry_gpts() -> str:
+    pieces = [f"`{piece}`" for piece in compared()["cl100k_base"]["strawberry"]]
+    return f"GPT-4's tokenizer cuts it into {', '.join(pieces[:-1])} and {pieces[-1]}, which says no more about its letters."
 
 
 @claim("tok-capitals", about=ENCODE, killed_by="capitals-lost", reads=ALICE)
@@ -521,7 +566,8 @@ def scripts() -> str:
     counts = [len(tokenizer.encode(text)) for text in (english, hindi)]
     check(counts[1], len(hindi.encode()), "every byte of the Hindi text is a token of its own")
     return (
-        f"The sentence takes {counts[0]} tokens in English and {counts[1]} in Hindi, {counts[1] / counts[0]:.0f} times as many, "
+        f"The sentence takes {counts[0]} tokens in English and {counts[1]} in Hindi, "
+        f"{counts[1] / counts[0]:.0f} times as many, "
         f"though it has {len(english)} characters in the one and {len(hindi)} in the other."
     )
 
@@ -534,10 +580,19 @@ def gpts() -> str:
     theirs = {name: len(test.encode()) / values["alice"] for name, values in kept.items()}
     check.above(theirs["gpt2"], ours, "the larger vocabulary cuts coarser")
     return (
-        f"On the last two chapters, one token of ours holds {ours:.2f} bytes with {4096:,} tokens learned from this very book; one "
+        f"On the last two chapters, one token of ours holds {ours:.2f} bytes with {4096:,} tokens learned "
+        "from this very book; one "
         f"of GPT-2's holds {theirs['gpt2']:.2f}, one of GPT-4's {theirs['cl100k_base']:.2f} and one of GPT-4o's "
         f"{theirs['o200k_base']:.2f}."
     )
+
+
+@claim("tok-other-text", about=ENCODE, killed_by="merges-forgotten", reads=(ALICE, RECORD))
+def other_text() -> str:
+    sentence = ARTICLE_ONE["English"]
+    ours, theirs = len(learned(4096).encode(sentence)), compared()["gpt2"]["article_one"]["English"]
+    check.above(ours, theirs * 1.2, "a vocabulary learned from one story serves other text badly")
+    return f"On an English sentence from elsewhere, which we will meet below, ours needs {ours} tokens and GPT-2's {theirs}."
 
 
 @claim("tok-gpts-hindi", reads=RECORD)
@@ -545,4 +600,5 @@ def gpts_hindi() -> str:
     kept = compared()
     counts = [kept[name]["article_one"]["Hindi"] for name in ("gpt2", "cl100k_base", "o200k_base")]
     check(counts, sorted(counts, reverse=True), "each needs fewer than the one before")
-    return f"For the same Hindi sentence GPT-2's tokenizer needs {counts[0]} tokens, GPT-4's {counts[1]} and GPT-4o's {counts[2]}."
+    gpt2, gpt4, newest = counts
+    return f"For the same Hindi sentence GPT-2's tokenizer needs {gpt2} tokens, GPT-4's {gpt4} and GPT-4o's {newest}."

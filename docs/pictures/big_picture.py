@@ -18,7 +18,8 @@ def after_the() -> Picture:
     rest = 1 - sum(shares.values())
     (first, top), *_ = shares.items()
     return bars(shares, "{:.3f}".format).picture(
-        alt=f"Bars: the probabilities of the eight most frequent words after “the” in Alice, from {first} with {top:.3f} downwards.",
+        alt=f"Bars: the probabilities of the eight most frequent words after “the” in Alice, from {first} "
+        f"with {top:.3f} downwards.",
         caption=f"What comes after *the*? Of {total:,} places in the book, {after[first]} go on with *{first}*. The "
         f"{len(after) - 8:,} words that are not shown share {100 * rest:.0f} in every 100 between them: most of the "
         "probability lies in the long tail.",
@@ -40,6 +41,7 @@ def around() -> Picture:
         ["cut and look up", "exchange", "layer by layer", "compare", "softmax", "sampling"],
     ).picture(
         alt="Seven boxes from top to bottom: text, tokens, vectors, blocks, scores, probabilities, one token.",
-        caption="Once around, for one token. The new token is put at the end of the row and the way begins again at the second "
+        caption="Once around, for one token. The new token is put at the end of the row and the way begins "
+        "again at the second "
         "box: an answer of a hundred tokens goes down here a hundred times.",
     )

@@ -29,7 +29,8 @@ def line() -> Picture:
     points = {"−3": -3.0, "−0.5": -0.5, "2.5": 2.5, "4": 4.0}
     return number_line(points, -5, 5, note="further right is greater").picture(
         alt="A line from −5 to 5 with four numbers marked: " + ", ".join(points) + ".",
-        caption=f"The line of numbers. $2.5$ lies half way between $2$ and $3$. From $-3$ to $4$ it is {4 - -3} steps: three to zero, and four more.",
+        caption="The line of numbers. $2.5$ lies half way between $2$ and $3$. From $-3$ to $4$ it is "
+        f"{4 - -3} steps: three to zero, and four more.",
     )
 
 
@@ -54,7 +55,8 @@ def doubling() -> Picture:
     values = {f"2^{n}": float(2**n) for n in range(9)}
     return bars(values, "{:.0f}".format).picture(
         alt="Bars of the powers of two from 1 to 256; each is twice as long as the one above.",
-        caption=f"Each bar is twice as long as the one above it. Eight doublings lead from $1$ to ${2**8}$; the {16 - 8} doublings after them lead to "
+        caption=f"Each bar is twice as long as the one above it. Eight doublings lead from $1$ to ${2**8}$; "
+        "eight more lead to "
         f"{2**16:,}, which would need a page {2**16 // 2**8} times as wide.",
     )
 
@@ -73,7 +75,8 @@ def square_root() -> Picture:
     text = "\n".join(["[]" * side] * side) + f"\nside {side}, area {side * side}"
     return Drawing("".join(shapes), 10 + 28 * side + 30, text).picture(
         alt="A square of five by five small squares: the area is 25, the side is 5.",
-        caption=f"Squaring goes from the side to the area: $5^2 = {side**2}$. The root goes back: $\\sqrt{{{side**2}}} = {math.isqrt(side**2)}$.",
+        caption=f"Squaring goes from the side to the area: $5^2 = {side**2}$. The root goes back: "
+        f"$\\sqrt{{{side**2}}} = {math.isqrt(side**2)}$.",
     )
 
 
@@ -81,7 +84,7 @@ def bag() -> Picture:
     """Ten balls, and the same as two strips."""
     red, blue = 7, 3
     shapes = [
-        f'<circle cx="{20 + 38 * place}" cy="20" r="15" style="fill:var(--nc-{"rose" if place < red else "blue"});fill-opacity:0.6"/>'
+        rect(5 + 38 * place, 5, 30, 30, "rose" if place < red else "blue", 0.6, 15, edge=False)
         for place in range(red + blue)
     ]
     cut = 4 + (WIDTH - 8) * red / (red + blue)
@@ -90,7 +93,8 @@ def bag() -> Picture:
     text = "R " * red + "B " * blue + f"\nred {red / 10}, blue {blue / 10}"
     return Drawing("".join(shapes), 82, text).picture(
         alt="Seven red and three blue balls; below, a strip divided at 0.7.",
-        caption=f"{red} of {red + blue} balls are red. The strip below is as wide as *certain*, which is $1$; red has {red / 10} of it.",
+        caption=f"{red} of {red + blue} balls are red. The strip below is as wide as *certain*, which is "
+        f"$1$; red has {red / 10} of it.",
     )
 
 
@@ -102,12 +106,12 @@ def ladder() -> Picture:
     scale = WIDTH - 20
     for (name, p), ink in zip(DISTRIBUTION.items(), ("rose", "blue", "violet"), strict=True):
         shapes.append(rect(10 + scale * edge, 60, scale * p - 2, 34, ink, 0.2))
-        shapes.append(label(10 + scale * (edge + p / 2), 77, f"{name} {p}", SMALL))
+        shapes.append(label(10 + scale * (edge + p / 2), 77, name, SMALL))
         text.append(f"{edge:.1f} to {edge + p:.1f}: {name}")
         edge += p
     for mark in (0.0, 0.5, 0.8, 1.0):
         shapes.append(label(10 + scale * mark, 106, f"{mark:g}", SMALL, "muted", mono=True))
-    for place, draw in enumerate(draws):
+    for place, draw in enumerate(sorted(draws)):
         x = 10 + scale * draw
         high = 8 + 16 * (place % 3)
         shapes.append(arrow(x, high + 6, x, 58))
@@ -125,7 +129,8 @@ def ladder() -> Picture:
     text.append("draws: " + ", ".join(f"{draw:.2f} {name}" for draw, name in zip(draws, names, strict=True)))
     return Drawing("".join(shapes), 116, "\n".join(text)).picture(
         alt="A line from 0 to 1 cut into strips of 0.5, 0.3 and 0.2; six random numbers fall onto it.",
-        caption=f"Six random numbers and where they fall: {', '.join(names)}. They are the six draws of the code below.",
+        caption=f"Six random numbers and where they fall: {', '.join(names)}. They are the six draws of the "
+        "code below.",
     )
 
 
@@ -143,9 +148,10 @@ def settle() -> Picture:
         ends.append(points)
     early = [points[0][1] for points in ends]
     late = [points[-1][1] for points in ends]
-    return lines(series, x="draws", y="share of Queen so far", y_from=0.0, y_to=1.0).picture(
+    return lines(series, x="draws", y="share of Queen so far", y_from=0.2, y_to=0.8).picture(
         alt="Three jagged curves that begin far apart and come together near one half.",
-        caption=f"Three runs of draws with a probability of $0.5$. After ten draws the shares are {', '.join(f'{s:.1f}' for s in early)}; after two thousand "
+        caption="Three runs of draws with a probability of $0.5$. After ten draws the shares are "
+        f"{', '.join(f'{s:.1f}' for s in early)}; after two thousand "
         f"they are {', '.join(f'{s:.3f}' for s in late)}.",
     )
 

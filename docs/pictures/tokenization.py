@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import regex
 
@@ -72,9 +73,12 @@ def three_cuts() -> Picture:
         token_strip(tokens, numbers),
         gap=8,
     ).picture(
-        alt=f"The sentence “{sentence}” cut three ways: into {len(letters)} letters, {len(words)} words and {len(tokens)} tokens.",
-        caption=f"One sentence, cut three ways. The letters make a row of {len(letters)}. The words make {len(words)}, but a list "
-        f"learned from ten chapters lacks *{', '.join(missing)}*. The {len(tokens)} tokens lie between: frequent words in one piece, "
+        alt=f"The sentence “{sentence}” cut three ways: into {len(letters)} letters, {len(words)} words and "
+        f"{len(tokens)} tokens.",
+        caption=f"One sentence, cut three ways. The letters make a row of {len(letters)}. The words make "
+        f"{len(words)}, but a list "
+        f"learned from ten chapters lacks *{', '.join(missing)}*. The {len(tokens)} tokens lie between: "
+        "frequent words in one piece, "
         "the rare one in several.",
     )
 
@@ -100,8 +104,10 @@ def utf8() -> Picture:
         shapes.append(label(x + 20, y + 9, words, SMALL, "ink", "start"))
     sizes = [len(sign.encode()) for sign in signs]
     return Drawing("".join(shapes), y + 22, "\n".join(rows)).picture(
-        alt=f"The signs {', '.join(signs)} with their code points, and the {', '.join(map(str, sizes))} bytes that they become.",
-        caption=f"Four signs and their bytes in UTF-8: {', '.join(map(str, sizes[:-1]))} and {sizes[-1]} of them. The colour says what "
+        alt=f"The signs {', '.join(signs)} with their code points, and the {', '.join(map(str, sizes))} "
+        "bytes that they become.",
+        caption=f"Four signs and their bytes in UTF-8: {', '.join(map(str, sizes[:-1]))} and {sizes[-1]} of "
+        "them. The colour says what "
         "each byte is; one look at a number tells which, because the three kinds use different ranges.",
     )
 
@@ -121,9 +127,11 @@ def rhyme_steps() -> Picture:
         ]
     first, last = len(rhyme_after(0)), len(rhyme_after(12))
     return stack(*parts, gap=5).picture(
-        alt=f"Five words of the rhyme after 0, 1, 2, 3, 5, 8 and 12 merges: from single bytes to nearly whole words; the whole "
+        alt="Five words of the rhyme after 0, 1, 2, 3, 5, 8 and 12 merges: from single bytes to nearly "
+        "whole words; the whole "
         f"rhyme goes from {first} tokens to {last}.",
-        caption=f"Five of the fourteen words while the merges happen. Watch *wood* and *chuck* grow together. The whole rhyme shrinks from {first} "
+        caption="Five of the fourteen words while the merges happen. Watch *wood* and *chuck* grow "
+        f"together. The whole rhyme shrinks from {first} "
         f"tokens to {last}.",
     )
 
@@ -174,7 +182,8 @@ def woodchuck_tree() -> Picture:
     used = [merge for merge in rhyme_merges() if f"{merge.id}: " in "\n".join(text)]
     return Drawing("".join(edges + shapes), 16 + deep * 48 + 18, "\n".join(text)).picture(
         alt="Two trees side by side: ·wood grows from ·, w, o and o, d; chuck grows from c, h and u, c, k.",
-        caption=f"The family tree of *woodchuck*, bytes at the bottom. The small numbers are those of the tokens: a low number was born early. "
+        caption="The family tree of *woodchuck*, bytes at the bottom. The small numbers are those of the "
+        "tokens: a low number was born early. "
         f"{len(used)} of the twelve merges took part.",
     )
 
@@ -186,9 +195,12 @@ def alice_counts() -> Picture:
     points = [(float(number), float(merge.count)) for number, merge in enumerate(happened, 1)]
     first, tenth, last = happened[0], happened[9], happened[-1]
     return lines({"": points}, x="merge", y="occurrences when it was merged", y_from=0).picture(
-        alt=f"A curve that falls steeply from {first.count:,} and then ever more slowly to {last.count:,} at merge {len(happened)}.",
-        caption=f"How frequent the winning pair was. The first, `{show_piece(first.token)}`, stood in {first.count:,} places, the tenth in "
-        f"{tenth.count:,}, number {len(happened)} (`{show_piece(last.token)}`) in {last.count:,}. Each merge shortens the text by just that many tokens.",
+        alt=f"A curve that falls steeply from {first.count:,} and then ever more slowly to {last.count:,} at "
+        f"merge {len(happened)}.",
+        caption=f"How frequent the winning pair was. The first, `{show_piece(first.token)}`, stood in "
+        f"{first.count:,} places, the tenth in "
+        f"{tenth.count:,}, number {len(happened)} (`{show_piece(last.token)}`) in {last.count:,}. Each merge "
+        "shortens the text by just that many tokens.",
     )
 
 
@@ -204,10 +216,37 @@ def split_parts() -> Picture:
     if pieces != split_text(text, SPLIT_PATTERN):
         raise ValueError("the parts cut the text differently from the pattern")
     return token_strip(pieces, marks=marks).picture(
-        alt=f"The text {text!r} cut into {len(pieces)} pieces, each with the name of the part of the pattern that took it.",
-        caption=f"{len(text)} signs, {len(pieces)} pieces; above each, the part that took it. `·` is a blank, `⏎` the end of a line. Look at the "
-        "blanks: those before a word or a sign belong to it, the one before a digit stands alone, and of the four blanks of the "
+        alt=f"The text {text!r} cut into {len(pieces)} pieces, each with the name of the part of the pattern "
+        "that took it.",
+        caption=f"{len(text)} signs, {len(pieces)} pieces; above each, the part that took it. `·` is a "
+        "blank, `⏎` the end of a line. Look at the "
+        "blanks: those before a word or a sign belong to it, the one before a digit stands alone, and of the "
+        "four blanks of the "
         "indent three stay together and the last goes with the quotation mark.",
+    )
+
+
+def replay_steps() -> Picture:
+    """A word of the last two chapters while its merges are replayed."""
+    tokenizer = learned()
+    ranks = {tokenizer.token_bytes(number): number for number in range(tokenizer.bos)}
+    word = b" handwriting"
+    cut = [bytes([byte]) for byte in word]
+    end = encode_word(word, ranks)
+    parts = [title("bytes"), token_strip(cut)]
+    born = []
+    while cut != end:
+        pairs = [(ranks.get(left + right, len(ranks)), place) for place, (left, right) in enumerate(pairwise(cut))]
+        rank, place = min(pairs)
+        parts.append(title(f"{show_piece(cut[place])} + {show_piece(cut[place + 1])}: token {rank}"))
+        cut = [*cut[:place], cut[place] + cut[place + 1], *cut[place + 2 :]]
+        born.append(rank)
+        parts.append(token_strip(cut))
+    return stack(*parts, gap=5).picture(
+        alt=f"The word {show_piece(word)} from {len(word)} bytes to {len(cut)} tokens in {len(born)} merges.",
+        caption=f"The word `{show_piece(word)}`, which does not occur in the ten chapters, is written in {len(born)} merges. "
+        f"Each step takes the pair whose token is the oldest, wherever it stands; at the end no two neighbours of the "
+        f"{len(cut)} form a token.",
     )
 
 
@@ -235,9 +274,11 @@ def conversation() -> Picture:
     special("<|assistant_end|>")
     marked = sum(number >= tokenizer.bos for number in ids)
     return token_strip(pieces, ids).picture(
-        alt=f"A conversation as {len(ids)} tokens, {marked} of them special: bos, user start, the question, user end, assistant start, "
+        alt=f"A conversation as {len(ids)} tokens, {marked} of them special: bos, user start, the question, "
+        "user end, assistant start, "
         "the answer, assistant end.",
-        caption=f"A question and an answer as the model reads them: {len(ids)} tokens, {marked} of them special, all with numbers from "
+        caption=f"A question and an answer as the model reads them: {len(ids)} tokens, {marked} of them "
+        "special, all with numbers from "
         f"{tokenizer.bos:,} on. No text can produce those.",
     )
 
@@ -258,10 +299,13 @@ def dial() -> Picture:
         marks=True,
         y_from=0,
     ).picture(
-        alt=f"Two curves that rise steeply and then flatten: to {seen[-1][1]:.2f} bytes a token on the text that the tokenizer was "
+        alt=f"Two curves that rise steeply and then flatten: to {seen[-1][1]:.2f} bytes a token on the text "
+        "that the tokenizer was "
         f"learned from, to {unseen[-1][1]:.2f} on text that it had not seen.",
-        caption=f"How much text one token holds. Both lines begin at {seen[0][1]:.0f} byte, without a single merge, and are together at "
-        f"{sizes[3]} tokens ({seen[3][1]:.2f} and {unseen[3][1]:.2f}). At {sizes[-1]:,} the text that it was learned from is ahead by "
+        caption=f"How much text one token holds. Both lines begin at {seen[0][1]:.0f} byte, without a single "
+        "merge, and are together at "
+        f"{sizes[3]} tokens ({seen[3][1]:.2f} and {unseen[3][1]:.2f}). At {sizes[-1]:,} the text that it was "
+        "learned from is ahead by "
         f"{seen[-1][1] - unseen[-1][1]:.2f}.",
     )
 
@@ -284,10 +328,13 @@ def table_cost() -> Picture:
         top=1.0,
         note="tokens in the vocabulary",
     ).picture(
-        alt=f"A grid: the share of the two tables in all numbers of the model, from {table[0][0]:.0%} and {table[0][-1]:.0%} at depth "
+        alt=f"A grid: the share of the two tables in all numbers of the model, from {table[0][0]:.0%} and "
+        f"{table[0][-1]:.0%} at depth "
         f"{depths[0]} to {table[-1][0]:.1%} and {table[-1][-1]:.0%} at depth {depths[-1]}.",
-        caption=f"How much of a model is only its two tables of tokens. At depth {depths[0]} they grow from {table[0][0]:.0%} to "
-        f"{table[0][-1]:.0%} as the vocabulary grows; at depth {depths[-1]} even the largest takes {table[-1][-1]:.0%}.",
+        caption=f"How much of a model is only its two tables of tokens. At depth {depths[0]} they grow from "
+        f"{table[0][0]:.0%} to "
+        f"{table[0][-1]:.0%} as the vocabulary grows; at depth {depths[-1]} even the largest takes "
+        f"{table[-1][-1]:.0%}.",
     )
 
 
@@ -303,8 +350,10 @@ def beside_gpts() -> Picture:
     gpt2, best = (value for name, value in values.items() if name.startswith(("GPT-2", "GPT-4o")))
     return bars(values, ink=ink).picture(
         alt="Bars of bytes a token: " + ", ".join(f"{name}: {value:.2f}" for name, value in values.items()) + ".",
-        caption=f"Bytes that one token holds, in the last two chapters; behind each name the size of its vocabulary. From GPT-2 to "
-        f"GPT-4o the vocabulary grew four times as large, and a token of this text grew from {gpt2:.2f} to {best:.2f} bytes.",
+        caption="Bytes that one token holds, in the last two chapters; behind each name the size of its "
+        "vocabulary. From GPT-2 to "
+        f"GPT-4o the vocabulary grew four times as large, and a token of this text grew from {gpt2:.2f} to "
+        f"{best:.2f} bytes.",
     )
 
 
@@ -328,6 +377,8 @@ def scripts() -> Picture:
         + ". GPT-4o: "
         + ", ".join(f"{language} {value}" for language, value in newest.items())
         + ".",
-        caption=f"Tokens for Article 1 in six languages. Ours needs {ours['Hindi'] / ours['English']:.1f} times as many for Hindi as for English, "
-        f"GPT-2's {gpt2['Hindi'] / gpt2['English']:.1f} times, GPT-4o's {newest['Hindi'] / newest['English']:.1f} times.",
+        caption=f"Tokens for Article 1 in six languages. Ours needs {ours['Hindi'] / ours['English']:.1f} "
+        "times as many for Hindi as for English, "
+        f"GPT-2's {gpt2['Hindi'] / gpt2['English']:.1f} times, GPT-4o's "
+        f"{newest['Hindi'] / newest['English']:.1f} times.",
     )

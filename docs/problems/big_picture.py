@@ -13,7 +13,8 @@ def rabbit_share() -> Problem:
     text = "the hat the cat the hat the mat the hat".split()
     after = Counter(second for first, second in pairwise(text) if first == "the")
     return Problem(
-        question="A tiny book says: *the hat the cat the hat the mat the hat*. Which probability does the counting model give "
+        question="A tiny book says: *the hat the cat the hat the mat the hat*. Which probability does the "
+        "counting model give "
         "to *hat* after *the*?",
         answer=after["hat"] / after.total(),
         steps=[
@@ -30,7 +31,8 @@ def loop_calls() -> Problem:
     """One question to the model for each token."""
     question, answer = 12, 40
     return Problem(
-        question=f"A question of {question} tokens is answered with {answer} tokens. How many times was a next token drawn?",
+        question=f"A question of {question} tokens is answered with {answer} tokens. How many times was a "
+        "next token drawn?",
         answer=answer,
         steps=[
             f"The {question} tokens of the question are given; nothing is drawn for them.",

@@ -64,7 +64,8 @@ def root() -> Problem:
     """A root that comes out even."""
     answer = math.isqrt(64)
     return Problem(
-        question="A head of attention has $64$ channels, and its scores are divided by the square root of that. By which number?",
+        question="A head of attention has $64$ channels, and its scores are divided by the square root of "
+        "that. By which number?",
         answer=answer,
         steps=[
             "Look for the number that gives $64$ when multiplied with itself.",
@@ -104,7 +105,8 @@ def not_blue() -> Problem:
     """One minus a probability."""
     answer = round(1 - (0.15 + 0.25), 2)
     return Problem(
-        question="A model gives *cat* a probability of $0.15$ and *dog* one of $0.25$. Which probability is left for all other tokens?",
+        question="A model gives *cat* a probability of $0.15$ and *dog* one of $0.25$. Which probability is "
+        "left for all other tokens?",
         answer=answer,
         steps=["*cat* or *dog*: add, $0.15 + 0.25 = 0.4$.", f"Everything else: $1 - 0.4 = {answer}$."],
         tolerance=0.001,
@@ -115,7 +117,8 @@ def two_in_a_row() -> Problem:
     """The probability of a row of tokens."""
     answer = round(0.5 * 0.2 * 0.9, 3)
     return Problem(
-        question="A model gives the three tokens of an answer the probabilities $0.5$, $0.2$ and $0.9$, one after the other. Which probability has the whole answer?",
+        question="A model gives the three tokens of an answer the probabilities $0.5$, $0.2$ and $0.9$, one "
+        "after the other. Which probability has the whole answer?",
         answer=answer,
         steps=["One after the other: multiply.", "$0.5 \\times 0.2 = 0.1$.", f"$0.1 \\times 0.9 = {answer}$."],
         tolerance=0.0005,
@@ -132,7 +135,8 @@ def given_the() -> Problem:
         answer=answer,
         steps=[
             f"Look only at the pairs that begin with *the*: there are {len(with_the)}.",
-            f"Of these, {with_the.count('the cat')} go on with *cat*: {with_the.count('the cat')} ÷ {len(with_the)} = {answer}.",
+            f"Of these, {with_the.count('the cat')} go on with *cat*: {with_the.count('the cat')} ÷ "
+            f"{len(with_the)} = {answer}.",
         ],
         tolerance=0.005,
     )
@@ -147,7 +151,8 @@ def which_strip() -> Problem:
         total += share
     answer = next(name for name, (low, high) in edges.items() if low <= draw < high)
     return Problem(
-        question=f"Red has $0.4$, green $0.35$ and blue $0.25$, laid on the line in this order. The random number is ${draw}$. Which colour is drawn?",
+        question="Red has $0.4$, green $0.35$ and blue $0.25$, laid on the line in this order. The random "
+        f"number is ${draw}$. Which colour is drawn?",
         answer=answer,
         steps=[
             ", ".join(f"{name} lies from {low} to {high}" for name, (low, high) in edges.items()).capitalize() + ".",
@@ -160,7 +165,8 @@ def expectation() -> Problem:
     """A weighted mean."""
     answer = round(0.5 * 4 + 0.25 * 8 + 0.25 * 0, 2)
     return Problem(
-        question="A reader of three values gives them the weights $0.5$, $0.25$ and $0.25$. The values are $4$, $8$ and $0$. What is the weighted mean?",
+        question="A reader of three values gives them the weights $0.5$, $0.25$ and $0.25$. The values are "
+        "$4$, $8$ and $0$. What is the weighted mean?",
         answer=answer,
         steps=[
             "Multiply each value by its weight: $2$, $2$ and $0$.",
@@ -175,7 +181,8 @@ def how_many_draws() -> Problem:
     """The wobble shrinks with the root."""
     times = 5
     return Problem(
-        question=f"A score is measured with {100} questions. How many times as many would you need for a wobble {times} times smaller?",
+        question=f"A score is measured with {100} questions. How many times as many would you need for a "
+        f"wobble {times} times smaller?",
         answer=times**2,
         steps=[
             "The wobble shrinks with the square root of the number of draws.",

@@ -17,7 +17,8 @@ def row_of_letters() -> Problem:
     """The cost of a longer row."""
     times = 4
     return Problem(
-        question=f"In a row of tokens, each looks back at all before it. A text takes {times} times as many letters as tokens. "
+        question=f"In a row of tokens, each looks back at all before it. A text takes {times} times as many "
+        "letters as tokens. "
         "About how many times as many looks does the row of letters need?",
         answer=times * times,
         steps=[
@@ -35,7 +36,8 @@ def missing_words() -> Problem:
     new = "the dog sat on the cat and ran off".split()
     missing = [word for word in new if word not in known]
     return Problem(
-        question=f"A vocabulary of words is learned from “{' '.join(known)}”. How many words of “{' '.join(new)}” can it not "
+        question=f"A vocabulary of words is learned from “{' '.join(known)}”. How many words of "
+        f"“{' '.join(new)}” can it not "
         "write?",
         answer=len(missing),
         steps=[
@@ -67,7 +69,8 @@ def worst_case() -> Problem:
     signs = 5
     size = len("क".encode())
     return Problem(
-        question=f"A tokenizer has never seen Hindi. Each of {signs} signs of Hindi has {size} bytes. How many tokens do they "
+        question=f"A tokenizer has never seen Hindi. Each of {signs} signs of Hindi has {size} bytes. How "
+        "many tokens do they "
         "become?",
         answer=signs * size,
         steps=["No merge applies, so each byte is one token.", f"{signs} × {size} = {signs * size}."],
@@ -84,7 +87,8 @@ def first_pair() -> Problem:
     merge = happened[0]
     ranked = counts.most_common(4)
     return Problem(
-        question=f"The text is *{text}*, two words. Which two letters are merged first? (Count inside the words. Write them as one.)",
+        question=f"The text is *{text}*, two words. Which two letters are merged first? (Count inside the "
+        "words. Write them as one.)",
         answer=merge.token.decode(),
         steps=[
             "List the pairs of each word: *ba, an, na, an, na* and *ba, an, nd, da, an, na*.",
@@ -98,7 +102,8 @@ def shrink_by_merge() -> Problem:
     """How much shorter one merge makes a text."""
     length, count = 70, 5
     return Problem(
-        question=f"A text is {length} tokens long. The pair that is merged next is replaced in {count} places. How many tokens "
+        question=f"A text is {length} tokens long. The pair that is merged next is replaced in {count} "
+        "places. How many tokens "
         "is the text long afterwards?",
         answer=length - count,
         steps=[
@@ -114,7 +119,8 @@ def overlap() -> Problem:
     run = 7
     merged = merge_pair([97] * run, (97, 97), 256)
     return Problem(
-        question=f"The pair `a`, `a` is merged in a word of {run} letters a. How many tokens does the word have afterwards?",
+        question=f"The pair `a`, `a` is merged in a word of {run} letters a. How many tokens does the word "
+        "have afterwards?",
         answer=len(merged),
         steps=[
             "From left to right, two letters at a time become one token, and no letter is used twice.",
@@ -131,7 +137,8 @@ def stale_entry() -> Problem:
     true = {"th": 9, "he": 3, "in": 7}
     second = max((pair for pair in true if pair != "th"), key=lambda pair: true[pair])
     return Problem(
-        question="The pile holds `th` with 9, `he` with 8 and `in` with 7. Merging `th` makes `he` rarer: the notebook now says 3. "
+        question="The pile holds `th` with 9, `he` with 8 and `in` with 7. Merging `th` makes `he` rarer: "
+        "the notebook now says 3. "
         "No new pair counts more than 2. Which pair is merged after `th`?",
         answer=second,
         steps=[
@@ -165,7 +172,8 @@ def replay_by_hand() -> Problem:
     ranks = {b"in": 256, b"th": 257, b"ing": 258, b"thing": 259}
     pieces = encode_word(b"nothing", {bytes([n]): n for n in range(256)} | ranks)
     return Problem(
-        question="Four tokens were born in this order: `in`, `th`, `ing`, `thing`. Into how many tokens is *nothing* cut?",
+        question="Four tokens were born in this order: `in`, `th`, `ing`, `thing`. Into how many tokens is "
+        "*nothing* cut?",
         answer=len(pieces),
         steps=[
             "Start: n, o, t, h, i, n, g. The oldest token that two neighbours form is `in`: n, o, t, h, in, g.",
@@ -182,11 +190,13 @@ def table_size() -> Problem:
     counted = count_parameters(config)
     both = counted.embedding + counted.head
     return Problem(
-        question=f"A model has V = {config.vocab_size:,} tokens and a width of C = {config.n_embd}. How many numbers do its first and its "
+        question=f"A model has V = {config.vocab_size:,} tokens and a width of C = {config.n_embd}. How many "
+        "numbers do its first and its "
         "last table hold together?",
         answer=both,
         steps=[
-            f"One table has {config.vocab_size:,} rows of {config.n_embd} numbers: {config.vocab_size:,} × {config.n_embd} = {counted.embedding:,}.",
+            f"One table has {config.vocab_size:,} rows of {config.n_embd} numbers: {config.vocab_size:,} × "
+            f"{config.n_embd} = {counted.embedding:,}.",
             f"There are two of them: {both:,}.",
         ],
         unit="numbers",
@@ -198,7 +208,8 @@ def how_many_merges() -> Problem:
     size = 32768
     merges = size - 256 - len(SPECIAL_TOKENS)
     return Problem(
-        question=f"A vocabulary of {size:,} tokens counts everything: the bytes, the merges and the {len(SPECIAL_TOKENS)} special tokens. "
+        question=f"A vocabulary of {size:,} tokens counts everything: the bytes, the merges and the "
+        f"{len(SPECIAL_TOKENS)} special tokens. "
         "How many merges are there?",
         answer=merges,
         steps=[
@@ -214,7 +225,8 @@ def bytes_per_token() -> Problem:
     train, test = alice_split()
     size, tokens = len(test.encode()), len(Tokenizer.train([train], 1024).encode(test))
     return Problem(
-        question=f"The last two chapters have {size:,} bytes and become {tokens:,} tokens. How many bytes does one token hold, on average? "
+        question=f"The last two chapters have {size:,} bytes and become {tokens:,} tokens. How many bytes "
+        "does one token hold, on average? "
         "(Two decimals.)",
         answer=round(size / tokens, 2),
         steps=["Share the bytes out over the tokens: divide.", f"{size:,} ÷ {tokens:,} = {size / tokens:.4f}…"],
