@@ -13,6 +13,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.domains.std import Glossary as StandardGlossary
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 LONGEST = 320
@@ -70,6 +71,17 @@ def _changed(app: Any, env: Any) -> list[str]:
     return sorted(env.found_docs) if before != digest else []
 
 
+class Glossary(StandardGlossary):
+    """The glossary of Sphinx, which also takes Markdown's ``: definition`` below a term."""
+
+    def run(self) -> list[nodes.Node]:
+        """Indent definitions, so that none of them is taken for a term."""
+        for place, line in enumerate(self.content.data):
+            if line.startswith(": "):
+                self.content.data[place] = "  " + line[2:]
+        return super().run()
+
+
 class AddTips(SphinxPostTransform):
     """Give every resolved ``{term}`` the definition of its target."""
 
@@ -105,6 +117,7 @@ def setup_terms(app: Any) -> None:
     """Collect definitions and hand them to the links."""
     app.add_node(tipped, html=(visit_tipped, depart_tipped))
     app.add_post_transform(AddTips)
+    app.add_directive_to_domain("std", "glossary", Glossary, override=True)
     app.connect("doctree-read", _collect)
     app.connect("env-purge-doc", _purge)
     app.connect("env-merge-info", _merge)

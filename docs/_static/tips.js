@@ -17,7 +17,7 @@
         link.childNodes.forEach(function (part) { sign.appendChild(part.cloneNode(true)); });
         line.appendChild(sign);
       }
-      name.textContent = text.slice(0, cut);
+      name.textContent = text.slice(0, cut + 1);
       line.append(name, " ", text.slice(cut + 2));
     } else line.append(text);
     return line;

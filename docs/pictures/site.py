@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 
 import nanochat
@@ -41,7 +40,7 @@ RIVER = (
 def river() -> Picture:
     """Draw what flows through the package, and the module that makes each thing."""
     boxes = [Box(words, shape, SERIES[place % len(SERIES)]) for place, (words, shape, _) in enumerate(RIVER)]
-    rows = ast.get_docstring(ast.parse(open(nanochat.__file__, encoding="utf-8").read())) or ""
+    rows = nanochat.__doc__ or ""
     modules = rows.count(":mod:")
     return flow(boxes, [module for _, _, module in RIVER[1:]]).picture(
         "Boxes from top to bottom: text, tokens, batches, scores of every next token, better weights, a checkpoint, "
