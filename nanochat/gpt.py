@@ -240,6 +240,9 @@ def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None)
     Example:
         >>> causal_mask(2, 3).tolist()
         [[True, True, False], [True, True, True]]
+
+    Guide:
+        "Every token may read itself and all that came before." (nano/model/attention)
     """
     last_visible = torch.arange(n_queries, device=device)[:, None] + (n_keys - n_queries)
     return torch.arange(n_keys, device=device)[None, :] <= last_visible
@@ -262,6 +265,9 @@ def attention_weights(q: Tensor, k: Tensor) -> Tensor:
         >>> q = k = torch.zeros(1, 2, 1, 4)
         >>> attention_weights(q, k)[0, 0].tolist()
         [[1.0, 0.0], [0.5, 0.5]]
+
+    Guide:
+        "Softmax makes shares that add up to one." (nano/model/attention/heads)
     """
     k = k.repeat_interleave(q.size(2) // k.size(2), dim=2)
     scores = torch.einsum("bthd,bshd->bhts", q.float(), k.float()) / math.sqrt(q.size(-1))
@@ -287,6 +293,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         >>> v = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, 1, 4)
         >>> attend(torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4), v)[0, :, 0, 0].tolist()
         [1.0, 2.0]
+
+    Guide:
+        "Attention is a weighted average of notes." (nano/model/attention/heads)
     """
     n_queries, n_keys = q.size(1), k.size(1)
     # A single query is the last position and may read everything; a full square has a kernel of its own.
@@ -337,6 +346,9 @@ class CausalSelfAttention(nn.Module):
 
     Args:
         config: The sizes of the model.
+
+    Guide:
+        "This chapter is about the one place where tokens find out about each other." (nano/model/attention)
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -360,6 +372,9 @@ class CausalSelfAttention(nn.Module):
 
         Returns:
             Queries ``(B, T, H, D)``, keys ``(B, T, G, D)`` and values ``(B, T, G, D)``.
+
+        Guide:
+            "Every token is a visitor and a stall at the same time." (nano/model/attention/scores)
         """
         B, T, _ = x.shape
         q = self.query(x).view(B, T, self.config.n_head, self.config.head_size)

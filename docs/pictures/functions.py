@@ -91,9 +91,9 @@ def spread_of_coins() -> Picture:
         "4, 4": 4.0,
         "6": 6.0,
         "9": 9.0,
-        "mean": mean,
-        "− spread": mean - spread,
-        "+ spread": mean + spread,
+        "mean": round(mean, 2),
+        "− spread": round(mean - spread, 2),
+        "+ spread": round(mean + spread, 2),
     }
     inside = int(((coins - mean).abs() <= spread).sum())
     return number_line(points, 0, 10, note="coins").picture(
