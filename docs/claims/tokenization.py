@@ -307,6 +307,20 @@ def counts_fall() -> str:
     )
 
 
+@claim("tok-sum", about=(PYTHON, ENCODE), killed_by="old-pairs-kept", reads=ALICE)
+def sum_of_counts() -> str:
+    happened: list[Merge] = []
+    text = alice_split()[0]
+    merges = train_bpe_python([text], 759, SPLIT_PATTERN, on_merge=happened.append)
+    total = sum(merge.count for merge in happened)
+    before, after = len(text.encode()), len(Tokenizer(merges).encode(text))
+    check(before - after, total, "the text is shorter by the counts of all merges")
+    return (
+        f"The ten chapters begin as {before:,} bytes and end as {after:,} tokens, shorter by {total:,}; and the counts "
+        f"of the {len(merges)} merges, added up, are {total:,}."
+    )
+
+
 @claim("tok-alice-first", about=PYTHON, killed_by="word-frequency-ignored", reads=ALICE)
 def alice_first() -> str:
     happened: list[Merge] = []
@@ -542,7 +556,8 @@ def blank_end() -> str:
 @claim("tok-strawberry-gpts", reads=RECORD)
 def strawberry_gpts() -> str:
     pieces = [f"`{piece}`" for piece in compared()["cl100k_base"]["strawberry"]]
-    return f"GPT-4's tokenizer cuts it into {', '.join(pieces[:-1])} and {pieces[-1]}, which says no more about its letters."
+    *first, last = pieces
+    return f"GPT-4's tokenizer cuts it into {', '.join(first)} and {last}, which says no more about its letters."
 
 
 @claim("tok-capitals", about=ENCODE, killed_by="capitals-lost", reads=ALICE)
@@ -566,7 +581,7 @@ def scripts() -> str:
     counts = [len(tokenizer.encode(text)) for text in (english, hindi)]
     check(counts[1], len(hindi.encode()), "every byte of the Hindi text is a token of its own")
     return (
-        f"The sentence takes {counts[0]} tokens in English and {counts[1]} in Hindi, "
+        f"The article takes {counts[0]} tokens in English and {counts[1]} in Hindi, "
         f"{counts[1] / counts[0]:.0f} times as many, "
         f"though it has {len(english)} characters in the one and {len(hindi)} in the other."
     )
@@ -592,7 +607,9 @@ def other_text() -> str:
     sentence = ARTICLE_ONE["English"]
     ours, theirs = len(learned(4096).encode(sentence)), compared()["gpt2"]["article_one"]["English"]
     check.above(ours, theirs * 1.2, "a vocabulary learned from one story serves other text badly")
-    return f"On an English sentence from elsewhere, which we will meet below, ours needs {ours} tokens and GPT-2's {theirs}."
+    return (
+        f"On an English text from elsewhere, which we will meet below, ours needs {ours} tokens and GPT-2's {theirs}."
+    )
 
 
 @claim("tok-gpts-hindi", reads=RECORD)
@@ -601,4 +618,4 @@ def gpts_hindi() -> str:
     counts = [kept[name]["article_one"]["Hindi"] for name in ("gpt2", "cl100k_base", "o200k_base")]
     check(counts, sorted(counts, reverse=True), "each needs fewer than the one before")
     gpt2, gpt4, newest = counts
-    return f"For the same Hindi sentence GPT-2's tokenizer needs {gpt2} tokens, GPT-4's {gpt4} and GPT-4o's {newest}."
+    return f"For the same text in Hindi, GPT-2's tokenizer needs {gpt2} tokens, GPT-4's {gpt4} and GPT-4o's {newest}."

@@ -244,7 +244,8 @@ def replay_steps() -> Picture:
         parts.append(token_strip(cut))
     return stack(*parts, gap=5).picture(
         alt=f"The word {show_piece(word)} from {len(word)} bytes to {len(cut)} tokens in {len(born)} merges.",
-        caption=f"The word `{show_piece(word)}`, which does not occur in the ten chapters, is written in {len(born)} merges. "
+        caption=f"The word `{show_piece(word)}`, which does not occur in the ten chapters, is written "
+        f"in {len(born)} merges. "
         f"Each step takes the pair whose token is the oldest, wherever it stands; at the end no two neighbours of the "
         f"{len(cut)} form a token.",
     )
@@ -372,7 +373,7 @@ def scripts() -> Picture:
         title("GPT-4o"),
         bars({language: float(n) for language, n in newest.items()}, whole, top, "violet"),
     ).picture(
-        alt="Three groups of bars, tokens for the same sentence in six languages. Ours: "
+        alt="Three groups of bars, tokens for the same article in six languages. Ours: "
         + ", ".join(f"{language} {value:.0f}" for language, value in ours.items())
         + ". GPT-4o: "
         + ", ".join(f"{language} {value}" for language, value in newest.items())
