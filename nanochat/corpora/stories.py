@@ -202,9 +202,9 @@ PLOTS: tuple[Plot, ...] = (
                 "{hero.His} grandma gave {hero.him} some {food}, and {hero} took them to the {place}.",
             ),
             (
-                "The {food} smelled so good that {hero} could not wait.",
-                '"All these {food} are for me," said {hero}.',
-                "{hero} wanted to eat all the {food} alone.",
+                "They smelled so good that {hero} could not wait.",
+                '"These are all for me," said {hero}.',
+                "{hero} wanted to eat them all alone.",
             ),
             (
                 "Then {friend} the {friend.kind} came by. {friend.He} was very hungry because {why}.",
@@ -212,9 +212,9 @@ PLOTS: tuple[Plot, ...] = (
                 "Just then {friend} the {friend.kind} sat down too, without any food, because {why}.",
             ),
             (
-                '{hero} counted the {food}. "There are {number}," said {hero}. "We can share them."',
+                '{hero} began to count. "There are {number}," said {hero}. "We can share them."',
                 '"Please eat with me, {friend}," said {hero}. "I have {number} {food}."',
-                "{hero} thought about it. {number.Cap} {food} were too many for one.",
+                "{hero} thought about it. {number.Cap} were too many for one.",
             ),
             (
                 "So {hero} ate {number.half} and {friend} ate {number.half}.",
@@ -223,12 +223,12 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 '"Thank you, {hero}," said {friend}. "You are very kind."',
-                '"The {food} taste better with you, {friend}," said {hero}.',
+                '"They taste better with you, {friend}," said {hero}.',
                 "{friend} smiled and sang a happy song for {hero}.",
             ),
             (
                 "Then {hero} and {friend} lay in the sun and looked at the clouds.",
-                "The next day {friend} came back with {food} for {hero}.",
+                "The next day {friend} came back with a cake for {hero}.",
                 "After that, {hero} and {friend} always shared their {food}.",
             ),
         ),
@@ -424,21 +424,18 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "But {why}, and all the {food} fell on the ground.",
-                "But all at once the {food} fell down, because {why}.",
+                "But all at once they fell down, because {why}.",
                 "{hero} saw how the {food} fell down, because {why}.",
             ),
             (
-                '"Oh no!" cried {friend}. "The {food} are for my {elder}."',
-                '{friend} began to cry. "My {elder} is waiting for these {food}," said {friend}.',
+                '"Oh no!" cried {friend}. "They are for my {elder}."',
+                '{friend} began to cry. "My {elder} is waiting for them," said {friend}.',
                 '"What will my {elder} say?" asked {friend}.',
             ),
             (
-                (
-                    '{hero} did not think twice. "I will help you, {friend}," {hero.he} said, and picked up '
-                    "{number} {food}."
-                ),
-                "{hero} wanted to play, but {friend} needed help. So {hero} picked up {number} {food}.",
-                '{hero} ran to help. "Do not cry, {friend}," {hero.he} said, and found {number} {food} in the grass.',
+                '{hero} did not think twice. "I will help you, {friend}," {hero.he} said, and picked up {number}.',
+                "{hero} wanted to play, but {friend} needed help. So {hero} picked up {number} of them.",
+                '{hero} ran to help. "Do not cry, {friend}," {hero.he} said, and found {number} in the grass.',
             ),
             (
                 "{friend} picked up the rest, and they carried the basket together.",
@@ -446,14 +443,14 @@ PLOTS: tuple[Plot, ...] = (
                 "Then {hero} took one end of the basket, and {friend} took the other.",
             ),
             (
-                'They came to a small house {place.at}. "What good {food}!" said a happy voice.',
-                "Soon they were {place.at}, and not one of the {food} was missing.",
+                'They came to a small house {place.at}. "Come in, come in!" said a happy voice.',
+                "Soon they were {place.at}, and not a single one was missing.",
                 "They sang all the way to the {place}, where everyone was glad to see them.",
             ),
             (
                 "Then {hero} and {friend} got some {food} too, and they ate in the sun.",
                 '"I could not do it without you, {hero}," said {friend}.',
-                "{hero} went home with a bag of {food} and a happy heart.",
+                "{hero} went home with a full bag and a happy heart.",
             ),
         ),
         (
@@ -535,31 +532,31 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "One day {hero} went to the {place} to try. {hero.He} tried {number} times, but it did not work.",
-                "{hero} tried to {skill} {place.at}, where nobody could see. {number.Cap} times it went wrong.",
-                "So {hero} went to the {place} and tried {number} times. But {hero.he} still could not {skill}.",
+                "{hero} tried it {place.at}, where nobody could see. {number.Cap} times it went wrong.",
+                "So {hero} went to the {place} and tried {number} times. But {hero.he} still could not do it.",
             ),
             (
-                '"I will never learn to {skill}," said {hero}, and a tear ran down.',
+                '"I will never learn it," said {hero}, and a tear ran down.',
                 "{hero} was angry and wanted to stop, because {why}.",
                 "{hero} wanted to give up, because {why}.",
             ),
             (
-                '{friend} saw it and came by. "I could not {skill} at first, {hero}," said {friend}.',
-                '"Do you know how I learned to {skill}?" asked {friend}. "I tried every day."',
+                '{friend} saw it and came by. "I could not do it at first, {hero}," said {friend}.',
+                '"Do you know how I learned it?" asked {friend}. "I tried every day."',
                 '{friend} sat down next to {hero}. "Go slowly," said {friend}, "and try once more."',
             ),
             (
                 "So {hero} got up and tried again, and {friend} showed {hero.him} how.",
                 "Every day {hero} came back, and {friend} helped {hero.him}.",
-                "{hero} listened to {friend} and tried to {skill} every morning.",
+                "{hero} listened to {friend} and tried again every morning.",
             ),
             (
-                'And one day it worked! "Look, {friend}, I can {skill}!" cried {hero}.',
-                "Then, one sunny day, {hero} could {skill}. {friend} clapped and cheered.",
-                "At the end of the week, {hero} could {skill} as well as {friend}.",
+                'And one day it worked! "Look, {friend}, I can do it!" cried {hero}.',
+                "Then, one sunny day, {hero} could do it. {friend} clapped and cheered.",
+                "At the end of the week, {hero} was as good as {friend}.",
             ),
             (
-                "Now {hero} and {friend} {skill} together every evening.",
+                "Now {hero} and {friend} meet every evening to {skill} together.",
                 '"You did not give up, {hero}," said {friend}. They ate {food} and laughed.',
                 "{hero} was so proud that {hero.he} showed it to {hero.his} {elder}.",
             ),
@@ -572,7 +569,7 @@ PLOTS: tuple[Plot, ...] = (
             ("why", "Why did {hero} want to stop?", "because {why}", "{hero} wanted to stop because {why}."),
         ),
         {
-            "skill": _words("dance", "sing", "juggle", "climb"),
+            "skill": _words("dance", "sing", "juggle", "paint", "climb", "skip"),
             "why": _words("it was so hard", "nothing worked", "everyone else could do it"),
         },
     ),
@@ -662,9 +659,9 @@ PLOTS: tuple[Plot, ...] = (
                 "The plants grew and grew, until they were full of {food}.",
             ),
             (
-                '"You were right, {friend}," said {hero}, and gave {friend.him} half of the {food}.',
-                "{hero} and {friend} sat in the sun and ate {food} until they were full.",
-                '"These {food} are for you, {friend}," said {hero}. "You showed me how to wait."',
+                '"You were right, {friend}," said {hero}, and gave {friend.him} half of them.',
+                "{hero} and {friend} sat in the sun and ate until they were full.",
+                '"Half of them are for you, {friend}," said {hero}. "You showed me how to wait."',
             ),
         ),
         (
@@ -930,10 +927,12 @@ class _Sentence:
     slots: tuple[tuple[str, str], ...]
     """Role and form of each group of the pattern, in order."""
     beat: int
+    anchor: str
+    """Its longest run of fixed words: a quick look for it spares the pattern in most cases."""
 
     def read(self, text: str, meanings: Meanings) -> list[tuple[str, str, frozenset[str]]] | None:
         """Return (role, words, possible values) for each slot, or None if the text is another sentence."""
-        found = self.pattern.fullmatch(text)
+        found = self.pattern.fullmatch(text) if self.anchor in text else None
         if found is None:
             return None
         return [(slot[0], words, meanings[slot][words]) for slot, words in zip(self.slots, found.groups(), strict=True)]
@@ -964,9 +963,10 @@ def _reader(plot: Plot) -> _Reader:
 
     def compiled(sentence: str, beat: int) -> _Sentence:
         slots = tuple(_SLOT.findall(sentence))
-        literals = [re.escape(part) for part in re.split(r"\{[\w.]+\}", sentence)]
+        literals = re.split(r"\{[\w.]+\}", sentence)
         choices = ["(" + "|".join(map(re.escape, meanings[slot])) + ")" for slot in slots]
-        return _Sentence(re.compile("".join(a + b for a, b in zip(literals, [*choices, ""], strict=True))), slots, beat)
+        pattern = "".join(re.escape(a) + b for a, b in zip(literals, [*choices, ""], strict=True))
+        return _Sentence(re.compile(pattern), slots, beat, max(literals, key=len))
 
     beats = tuple(
         tuple(tuple(compiled(sentence, number) for sentence in split_sentences(template)) for template in beat)
