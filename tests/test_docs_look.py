@@ -297,6 +297,10 @@ WORDS = """# Words
 :::{glossary}
 thing
 : What there is \\<here>. And more.
+other
+thing two
+: A second one,
+  with a second line.
 :::
 """
 PICTURES = """
@@ -348,6 +352,7 @@ def test_a_small_site_end_to_end(tmp_path: Path) -> None:
     assert 'href="nanomath/notation.html#sym-ex" title="input: what goes in"' in page
     assert 'id="sym-ex"' in toy.page("nanomath/notation.html")
     assert 'title="What there is &lt;here&gt;. And more."' in page and "words.html#term-thing" in page
+    assert toy.page("words.html").count("<dd>") == 2 and 'id="term-thing-two"' in toy.page("words.html")
     assert 'class="eqno">(1)' in page
     assert page.count('role="img"') == 1 and "<title" in page and "It is 3 long" in page
     assert 'data-answer="3"' in page and "<details>" in page and "The answer is <strong>3</strong>" in page
@@ -366,7 +371,7 @@ def test_a_small_site_end_to_end(tmp_path: Path) -> None:
     (toy.source / "words.md").write_text(WORDS + "\nHere is $y$.\n", encoding="utf-8")
     for _ in range(2):
         status, said = toy.build()
-        assert status != 0 and "no meaning for y" in said and "words.md:8" in said
+        assert status != 0 and "no meaning for y" in said and "words.md:12" in said
     (toy.source / "words.md").write_text(WORDS, encoding="utf-8")
     (tmp_path / "toy_number.py").write_text("NUMBER = -1\n", encoding="utf-8")
     for _ in range(2):

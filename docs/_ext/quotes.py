@@ -163,7 +163,7 @@ def show_quotes(app: Sphinx, what: str, name: str, obj: object, options: object,
                 f"{margin}   “{words}” — :guide:`{named} <{page}#{anchor}>`",
                 "",
             ]
-        lines[first:last] = ["", *shown]
+        lines[first:last] = ["", f"{margin}..", "", *shown]  # the comment keeps the return type out of the quote
 
 
 def setup_quotes(app: Sphinx) -> None:

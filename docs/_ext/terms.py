@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.domains.std import Glossary as StandardGlossary
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -75,10 +76,14 @@ class Glossary(StandardGlossary):
     """The glossary of Sphinx, which also takes Markdown's ``: definition`` below a term."""
 
     def run(self) -> list[nodes.Node]:
-        """Indent definitions, so that none of them is taken for a term."""
+        """Indent definitions, and set each term apart, so that none is taken for the other."""
+        lines = StringList()
         for place, line in enumerate(self.content.data):
-            if line.startswith(": "):
-                self.content.data[place] = "  " + line[2:]
+            source, offset = self.content.items[place]
+            if line[:1].strip() and not line.startswith(": ") and lines and lines[-1][:1] == " ":
+                lines.append("", source, offset)
+            lines.append("  " + line[2:] if line.startswith(": ") else line, source, offset)
+        self.content = lines
         return super().run()
 
 
