@@ -2,18 +2,20 @@ r"""
 Write, one token at a time
 ==========================
 
-A language model never writes a sentence. It answers one question, again and again: *how likely is each token to come next?*
-Somebody has to pick one, add it to the text, and ask again. This page looks at both halves of that: how to pick, and
-how not to compute everything anew for each token.
+A language model never writes a sentence. It answers one question, again and again: *how likely is each token to come
+next?* Somebody has to pick one, add it to the text, and ask again. This page looks at both halves of that: how to
+pick, and how not to compute everything anew for each token.
 
-The ideas are explained in :doc:`the chapter on inference </nano/inference/index>`. The model is the little storyteller of
-:doc:`the page before <plot_02_train>`; if this machine does not have it yet, it is trained now.
+The ideas are explained in :doc:`the chapter on inference </nano/inference/index>`. The model is the little
+storyteller of :doc:`the page before <plot_02_train>`; if this machine does not have it yet, it is trained now.
 """
 
 # %%
 # A model and a story
 # -------------------
 # We take a story that the model has never seen and read it with the model, token by token.
+
+import textwrap
 
 import torch
 
@@ -27,17 +29,20 @@ story = next(load_corpus("stories").documents("val"))
 ids = [tokenizer.bos, *tokenizer.encode(story)][: model.config.sequence_len]
 with torch.no_grad():
     logits = model(torch.tensor([ids]))[0]
-print(story)
-print(f"\n{len(ids)} tokens, and before each of them a score for every one of {logits.size(-1):,}")
+print(textwrap.fill(story, 84))
+print(
+    f"\n{len(ids)} tokens; at each, a score for every one of {logits.size(-1):,} next ones"
+)
 
 # %%
 # Where does it have a choice?
 # ----------------------------
-# Scores become probabilities (:func:`~nanochat.engine.next_token_probabilities`). If one token has nearly all of it, the model is
-# sure. If many share it, the model sees many ways to go on. That is measured in bits: 0 is certain, 1 is a coin toss.
+# Scores become probabilities (:func:`~nanochat.engine.next_token_probabilities`). If one token has nearly all of it,
+# the model is sure. If many share it, the model sees many ways to go on. That is measured in bits: 0 is certain, 1 is
+# a coin toss.
 #
-# In the story below, the stronger the colour, the freer the choice *before* that token. The free places are where
-# the plot is decided: who, what, where. In between, the words follow of themselves.
+# In the story below, the stronger the colour, the freer the choice *before* that token. The free places are where the
+# plot is decided: who, what, where. In between, the words follow of themselves.
 
 import html
 
@@ -55,31 +60,32 @@ if not torch.allclose(p.sum(-1), torch.ones(len(ids))):
 bits = choice(p)
 
 
-class Shaded:
-    """The story, each token shaded by how open the choice was before it."""
+class Html(str):
+    """Text that a page shows as HTML."""
 
     def _repr_html_(self):
-        out = []
-        for token, open_ in zip(ids[1:], bits.tolist(), strict=False):
-            piece = html.escape(tokenizer.token_bytes(token).decode("utf-8", "replace"), quote=False)
-            share = min(100, round(90 * open_ / max(bits.tolist())))
-            shade = f"color-mix(in srgb, var(--nc-amber, #8c5500) {share}%, transparent)"
-            out.append(f'<span title="{open_:.1f} bits" style="background:{shade};border-radius:3px">{piece}</span>')
-        return f"<p>{''.join(out)}</p>"
+        return self
 
 
-Shaded()
+shaded = []
+for token, free in zip(ids[1:], bits.tolist(), strict=False):
+    piece = tokenizer.token_bytes(token).decode("utf-8", "replace")
+    share = round(55 * free / bits.max().item())
+    colour = f"color-mix(in srgb, var(--nc-amber, #8c5500) {share}%, transparent)"
+    style = f"background:{colour};border-radius:3px"
+    shaded.append(f'<span style="{style}">{html.escape(piece, quote=False)}</span>')
+Html(f"<p>{''.join(shaded)}</p>")
 
 # %%
 # Temperature
 # -----------
-# We go to the most open place of the story and look at the ten most likely tokens there. Then we divide all scores by a
-# *temperature* before they become probabilities. Below 1 the favourites gain. Above 1 the rest catches up. At 0 only the
-# best is left.
+# We go to the most open place of the story and look at the ten most likely tokens there. Then we divide all scores by
+# a *temperature* before they become probabilities. Below 1 the favourites gain. Above 1 the rest catches up. At 0
+# only the best is left.
 
 import matplotlib.pyplot as plt
 
-from nanochat.figures import describe, show_piece, use_style
+from nanochat.figures import show_piece, use_style
 
 use_style()
 spot = int(bits[:-1].argmax())
@@ -88,7 +94,8 @@ temperatures = (0.4, 1.0, 2.0)
 likely = logits[spot].topk(10).indices
 labels = [show_piece(tokenizer.token_bytes(token)) for token in likely.tolist()]
 
-cooled = {t: next_token_probabilities(logits[spot : spot + 1], temperature=t)[0] for t in temperatures}
+here = logits[spot : spot + 1]
+cooled = {t: next_token_probabilities(here, temperature=t)[0] for t in temperatures}
 open_at = [choice(cooled[t]).item() for t in temperatures]
 if sorted(open_at) != open_at:
     raise ValueError("a higher temperature must leave a more open choice")
@@ -100,100 +107,114 @@ for number, (axes, t) in enumerate(zip(panels, temperatures, strict=True)):
     axes.grid(axis="y", visible=False)
 panels[0].invert_yaxis()
 panels[1].set_xlabel("probability")
+# sphinx_gallery_start_ignore
+from nanochat.figures import describe
+
 describe(
     figure,
     alt="Three bar charts of the same ten tokens. With a higher temperature the bars become more equal.",
-    caption=f"After “…{before[-40:]}”. The best token has {cooled[0.4].max():.0%} at temperature 0.4, {cooled[1.0].max():.0%} at 1 and "
-    f"{cooled[2.0].max():.0%} at 2. The choice opens from {open_at[0]:.1f} to {open_at[-1]:.1f} bits.",
+    caption=f"After “…{before[-40:]}”. The best token has {cooled[0.4].max():.0%} at temperature 0.4, "
+    f"{cooled[1.0].max():.0%} at 1 and {cooled[2.0].max():.0%} at 2. The choice opens from {open_at[0]:.1f} to "
+    f"{open_at[-1]:.1f} bits.",
 )
+# sphinx_gallery_end_ignore
 plt.show()
 
 # %%
 # Top-k
 # -----
-# However small, the chance of nonsense adds up: a thousand unlikely tokens share what is left, and one of them in a story is enough to
-# spoil it. *Top-k* cuts them off: only the k best stay in the game, and their probabilities are scaled up to sum to 1.
+# Small chances add up. The many unlikely tokens share what is left, and a story has many tokens: one bad draw is
+# enough to spoil it. *Top-k* cuts them off. Only the k best stay in the game, and their probabilities are scaled up
+# to sum to 1.
 
 ranked = p[spot].sort(descending=True).values
 figure, axes = plt.subplots(figsize=(4.8, 2.9))
 places = range(1, len(ranked) + 1)
 axes.loglog(places, ranked, color="C0", label="all tokens")
 for number, k in enumerate((5, 40), start=1):
-    cut = next_token_probabilities(logits[spot : spot + 1], top_k=k)[0].sort(descending=True).values
+    cut = next_token_probabilities(here, top_k=k)[0].sort(descending=True).values
     if int((cut > 0).sum()) != k or abs(cut.sum().item() - 1) > 1e-5:
         raise ValueError(f"top-k must leave {k} tokens whose probabilities sum to 1")
-    axes.loglog(range(1, k + 1), cut[:k], "--", color=f"C{number}", label=f"top-k = {k}")
+    axes.loglog(
+        range(1, k + 1), cut[:k], "--", color=f"C{number}", label=f"top-k = {k}"
+    )
     axes.plot([k], [cut[k - 1]], "o", color=f"C{number}")
-left = ranked[40:].sum().item()
-axes.set(xlabel="rank of the token", ylabel="probability", title="The long tail, and where top-k cuts it", ylim=(1e-9, 1.5))
+axes.set(xlabel="rank of the token", ylabel="probability", ylim=(1e-9, 1.5))
+axes.set_title("The long tail, and where top-k cuts it")
 axes.legend()
+tail = ranked[40:].sum().item()
+spoiled = 1 - (1 - tail) ** len(ids)
+# sphinx_gallery_start_ignore
 describe(
     figure,
-    alt="A falling line of all probabilities in order of rank, with two dashed lines that follow its beginning and stop.",
-    caption=f"At this place, {len(ranked) - 40:,} of {len(ranked):,} tokens lie beyond rank 40. Together they have a chance of "
-    f"{left:.2%}: top-k = 40 takes it away.",
+    alt="A falling line of all probabilities by rank, with two dashed lines that follow its beginning and stop.",
+    caption=f"{len(ranked) - 40:,} of {len(ranked):,} tokens lie beyond rank 40. Here they have a chance of {tail:.2%} "
+    f"together. If every place were like this one, {spoiled:.0%} of stories as long as ours would hold one of them.",
 )
+# sphinx_gallery_end_ignore
 plt.show()
 
 # %%
 # Always the best, or a throw of the dice?
 # ----------------------------------------
-# At temperature 0 the model tells the same story every time, however often it is asked. With a throw of the dice it has many
-# to tell. At temperature 2 it falls apart. Compare the three.
-
-import textwrap
+# At temperature 0 the model tells the same story every time, however often it is asked. With a throw of the dice it
+# has many to tell. At temperature 2 it falls apart. Compare the three.
 
 best = engine.complete("", 1, temperature=0, seed=1)[0]
 if engine.complete("", 1, temperature=0, seed=2)[0] != best:
     raise ValueError("at temperature 0 the seed must not matter")
-for title, settings in (
-    ("temperature 0", {"temperature": 0}),
-    (f"temperature {tiny.SAMPLING['temperature']}, top-k {tiny.SAMPLING['top_k']}", tiny.SAMPLING),
-    ("temperature 2", {"temperature": 2.0}),
-):
-    print(f"{title}\n{textwrap.fill(engine.complete('', 1, seed=3, **settings)[0][:420], 100)}\n")
+for settings in ({"temperature": 0}, tiny.SAMPLING, {"temperature": 2.0}):
+    text = engine.complete("", 1, seed=3, **settings)[0]
+    print(", ".join(f"{name} {value}" for name, value in settings.items()))
+    print(textwrap.fill(text, 84, max_lines=4, placeholder=" ..."), end="\n\n")
 
 # %%
 # Is there a right temperature? We can measure both sides, because the grammar can read stories
-# (:func:`~nanochat.corpora.stories.check_story`). For each temperature: how many sentences are sound, and how many different
-# beginnings there are among 24 stories.
+# (:func:`~nanochat.corpora.stories.check_story`). For each temperature: how many sentences are sound, and how many
+# different beginnings there are among 24 stories.
 
 from nanochat.corpora.stories import check_story, split_sentences
 
 steps = (0.0, 0.4, 0.8, 1.2, 1.6, 2.0)
 sound, variety = [], []
 for t in steps:
-    told = engine.complete("", 24, temperature=t, seed=5)
-    checks = [check_story(text) for text in told]
-    sound.append(sum(check.parsed for check in checks) / max(1, sum(check.sentences for check in checks)))
-    variety.append(len({(split_sentences(text) or [""])[0] for text in told}) / len(told))
-if variety[0] != 1 / 24 or sound[-1] >= sound[0]:
-    raise ValueError("greedy stories should all be one, and a hot model should be less sound than a cold one")
+    texts = engine.complete("", 24, temperature=t, seed=5)
+    checks = [check_story(text) for text in texts]
+    sentences = sum(check.sentences for check in checks)
+    sound.append(sum(check.parsed for check in checks) / sentences)
+    variety.append(len({split_sentences(text)[0] for text in texts}) / len(texts))
+if variety[0] * len(texts) != 1 or sound[-1] >= sound[0]:
+    raise ValueError("cold stories should be one and the same, hot ones less sound")
 
 figure, axes = plt.subplots(figsize=(4.8, 3))
 axes.plot(steps, sound, "o-", label="sentences that are sound")
 axes.plot(steps, variety, "s--", label="different first sentences")
-axes.set(xlabel="temperature", ylabel="share", ylim=(0, 1.05), title="Sound or surprising")
-axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.35))
+axes.set(
+    xlabel="temperature", ylabel="share", ylim=(0, 1.05), title="Sound or surprising"
+)
+axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+# sphinx_gallery_start_ignore
 describe(
     figure,
     alt="Two lines against the temperature: the share of sound sentences falls, the variety rises.",
-    caption=f"At temperature 0, {sound[0]:.0%} of the sentences are sound, but all 24 stories are the same. At {steps[2]:g}, "
-    f"{sound[2]:.0%} are sound and {variety[2]:.0%} of the stories begin differently. At {steps[-1]:g} only {sound[-1]:.0%} are sound.",
+    caption=f"At temperature 0, {sound[0]:.0%} of the sentences are sound, but all {len(texts)} stories are the same. "
+    f"At {steps[2]:g}, {sound[2]:.0%} are sound and {variety[2]:.0%} of the first sentences are different ones. At "
+    f"{steps[-1]:g}, {sound[-1]:.0%} are sound.",
 )
+# sphinx_gallery_end_ignore
 plt.show()
 
 # %%
 # Remember instead of recomputing
 # -------------------------------
-# To choose token 100, the model must look at the 99 before it. It did so for token 99 already, and nothing about them has
-# changed. What it needs of them are their *keys* and *values*, so the engine keeps those: the
+# To choose token 100, the model must look at the 99 before it. It did so for token 99 already, and nothing about them
+# has changed. What it needs of them are their *keys* and *values*, so the engine keeps those: the
 # :class:`~nanochat.engine.KVCache`. Then each new token costs one position of work, and not the whole text.
 #
 # First of all, the shortcut must not change a word. With the cache and without it, at temperature 0, the same tokens:
 
 prompt = [tokenizer.bos]
-settings = {"temperature": 0, "stop": ()}  # no stop: write on until the context is full
+settings = {"temperature": 0, "stop": ()}  # no stop: write until the context is full
 with_cache = engine.generate(prompt, **settings)[0]
 without = engine.generate(prompt, use_cache=False, **settings)[0]
 if with_cache != without:
@@ -222,13 +243,13 @@ for name, use_cache in (("with the cache", True), ("without it", False)):
     print(f"{name:15} {counted:8,} positions for {n} tokens")
 hook.remove()
 if work != {"with the cache": n, "without it": n * (n + 1) // 2}:
-    raise ValueError(f"expected {n} positions with the cache and {n * (n + 1) // 2} without")
+    raise ValueError(f"{work} is not {n} and 1 + 2 + ... + {n}")
 
 # %%
-# And how long does it take? Every token of both runs is timed, three times over, and the fastest of the three is kept. **These times are
-# from this build, on this machine**: another machine draws another picture, and this one does so on another day. The
-# shape is what to look at. It is a small model, so much of a token's time is the same for both: starting the many small
-# operations. The longer the text, the more the work itself counts.
+# And how long does it take? Every token of both runs is timed, three times over, and the fastest of the three is
+# kept. **These times are from this build, on this machine**: another machine draws another picture, and this one does
+# so on another day. The shape is what to look at. Without the cache, a token costs more the longer the text is. With
+# it, hardly.
 
 import time
 
@@ -243,32 +264,38 @@ def times(use_cache: bool) -> list[float]:
     return out
 
 
-fastest = {
-    name: [min(column) for column in zip(*(times(use_cache) for _ in range(3)), strict=True)][1:]
-    for name, use_cache in (("without the cache", False), ("with the cache", True))
-}
+fastest = {}
+for name, use_cache in (("without the cache", False), ("with the cache", True)):
+    runs = [times(use_cache) for _ in range(3)]
+    fastest[name] = [min(column) for column in zip(*runs, strict=True)][1:]
+
 figure, axes = plt.subplots()
-for name, milliseconds in fastest.items():
-    line, = axes.plot(range(2, len(milliseconds) + 2), milliseconds, linewidth=0.7, alpha=0.5)
-    smooth = [sorted(milliseconds[max(0, i - 8) : i + 9]) for i in range(len(milliseconds))]
-    axes.plot(range(2, len(smooth) + 2), [run_[len(run_) // 2] for run_ in smooth], color=line.get_color(), label=name)
-ends = {name: sorted(milliseconds[-20:])[10] for name, milliseconds in fastest.items()}
-axes.set(xlabel="tokens written so far", ylabel="milliseconds for the next one", title="The time of one token", ylim=(0, None))
-axes.set_ylim(0, 1.6 * ends["without the cache"])
+for number, (name, measured) in enumerate(fastest.items()):
+    written = range(2, len(measured) + 2)
+    near = [sorted(measured[max(0, i - 8) : i + 9]) for i in range(len(measured))]
+    middle = [values[len(values) // 2] for values in near]
+    axes.plot(written, measured, linewidth=0.7, alpha=0.5, color=f"C{number}")
+    axes.plot(written, middle, color=f"C{number}", label=name)
+late = {name: sorted(measured[-20:])[10] for name, measured in fastest.items()}
+axes.set(xlabel="tokens written so far", ylabel="milliseconds for the next one")
+axes.set(title="The time of one token", ylim=(0, 1.6 * max(late.values())))
 axes.legend(loc="upper left")
+# sphinx_gallery_start_ignore
 describe(
     figure,
     alt="Two lines against the length of the text: one climbs, the other stays low.",
-    caption=f"For the last twenty tokens, the middle time was {ends['without the cache']:.1f} ms without the cache and "
-    f"{ends['with the cache']:.1f} ms with it, on this machine when this page was built.",
+    caption=f"For the last twenty tokens, the middle time was {late['without the cache']:.1f} ms without the cache and "
+    f"{late['with the cache']:.1f} ms with it, on this machine when this page was built.",
 )
+# sphinx_gallery_end_ignore
 plt.show()
 
 # %%
 # What the memory costs
 # ---------------------
-# The cache buys time with memory: two vectors for each layer, row and position. :func:`~nanochat.accounting.cache_bytes`
-# computes how many bytes from the sizes alone. We make the real thing and weigh it.
+# The cache buys time with memory: two vectors for each layer, row and position.
+# :func:`~nanochat.accounting.cache_bytes` computes how many bytes from the sizes alone. We make the real thing and
+# weigh it.
 
 from dataclasses import replace
 
@@ -276,68 +303,86 @@ from nanochat.accounting import cache_bytes, count_parameters
 from nanochat.engine import KVCache
 from nanochat.gpt import GPTConfig
 
-for batch, length, dtype in ((1, 1, torch.float32), (1, model.config.sequence_len, torch.float32), (8, 100, torch.bfloat16)):
-    cache = KVCache(model.config, batch, length, dtype)
-    real = cache.keys.nbytes + cache.values.nbytes
-    if real != cache_bytes(model.config, batch, length, dtype):
-        raise ValueError(f"the accounting says {cache_bytes(model.config, batch, length, dtype)} bytes, the tensors have {real}")
-    print(f"{batch} x {length:3} positions in {str(dtype).removeprefix('torch.'):8}: {real:10,} bytes, computed and real")
+context = model.config.sequence_len
+for rows, length in ((1, 1), (1, context), (8, context)):
+    for dtype in (torch.float32, torch.bfloat16):
+        cache = KVCache(model.config, rows, length, dtype)
+        real = cache.keys.nbytes + cache.values.nbytes
+        if real != cache_bytes(model.config, rows, length, dtype):
+            raise ValueError(f"{real} bytes are not what the accounting says")
+        print(
+            f"{rows} x {length:3} positions, {dtype!s:14} {real:10,} bytes, as computed"
+        )
 
 # %%
-# For a large model this is what fills a GPU. The picture takes a model of twenty layers and lets the text grow. If several
-# query heads share one pair of key and value (*grouped* heads), the cache shrinks by that factor. That is why large models do it.
+# For a large model with a long text, this is what fills the memory of a GPU. The picture takes a model of twenty
+# layers and lets the text grow. If several query heads share one pair of key and value (*grouped* heads), the cache
+# shrinks by that factor.
 
-big = GPTConfig.from_depth(20, sequence_len=131072)
+big = GPTConfig.from_depth(20, sequence_len=2**17)
 weights = 2 * count_parameters(big).total  # two bytes each in bfloat16
 lengths = [2**power for power in range(10, 18)]
-groups = {"every head its own": big.n_head, "two heads share": big.n_head // 2, "all heads share": 1}
+groups = {"every head its own": 1, "two heads share": 2, "all heads share": big.n_head}
 figure, axes = plt.subplots()
 crossing = {}
-for style, (name, n_kv_head) in zip(("o-", "s--", "^:"), groups.items(), strict=True):
-    config = replace(big, n_kv_head=n_kv_head)
+for style, (name, share) in zip(("o-", "s--", "^:"), groups.items(), strict=True):
+    config = replace(big, n_kv_head=big.n_head // share)
     sizes = [cache_bytes(config, 1, length, torch.bfloat16) for length in lengths]
     crossing[name] = weights // cache_bytes(config, 1, 1, torch.bfloat16)
-    axes.loglog(lengths, [size / 2**30 for size in sizes], style, base=2, label=name)
-axes.axhline(weights / 2**30, color="C3", linewidth=1)
-axes.text(lengths[0], weights / 2**30 * 1.08, "the weights of the model", color="C3", va="bottom")
+    axes.loglog(lengths, [n / 2**30 for n in sizes], style, base=2, label=name)
+level = weights / 2**30
+axes.axhline(level, color="C3", linewidth=1)
+axes.text(lengths[0], 1.08 * level, "the weights", color="C3", va="bottom")
 axes.set_xticks(lengths[::2], [f"{length // 1024}k" for length in lengths[::2]])
-ticks = [2**power for power in range(-5, 6, 2)]
-axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-axes.set(xlabel="tokens in the text", ylabel="gibibytes", title=f"The cache of one text, {big.n_layer} layers")
+ticks = [1 / 32, 1 / 8, 1 / 2, 2, 8, 32]
+axes.set_yticks(ticks, ["1/32", "1/8", "1/2", "2", "8", "32"])
+axes.set(xlabel="tokens in the text", ylabel="gibibytes")
+axes.set_title(f"The cache of one text, {big.n_layer} layers")
 axes.legend()
+# sphinx_gallery_start_ignore
 describe(
     figure,
     alt="Three parallel rising lines for three ways to share keys and values, and a level line for the weights.",
-    caption=f"With a key and a value for each of {big.n_head} heads, the cache of one text outgrows the weights of the model at "
+    caption=f"With a key and a value for each of {big.n_head} heads, the cache of one text outgrows the weights at "
     f"{crossing['every head its own']:,} tokens; if two heads share, at {crossing['two heads share']:,}.",
 )
+# sphinx_gallery_end_ignore
 plt.show()
 
 # %%
 # Several answers from one reading
 # --------------------------------
-# Often one wants several continuations of the same beginning. The engine reads the beginning once, copies its keys and
-# values to each row, and only then do the rows part ways. The hook counts again.
+# Often one wants several continuations of the same beginning. The engine reads the beginning once, copies its keys
+# and values to each row, and only then do the rows part ways. The hook counts again.
 
-beginning = [tokenizer.bos, *tokenizer.encode(story)][: spot + 1]
+beginning = ids[: len(ids) // 3]
 rows, new = 4, 30
-hook = model.embed.register_forward_pre_hook(count)
 counted = 0
-together = engine.generate(beginning, rows, max_tokens=new, stop=(), seed=2, **tiny.SAMPLING)
+hook = model.embed.register_forward_pre_hook(count)
+settings = {"max_tokens": new, "stop": (), **tiny.SAMPLING}
+together = engine.generate(beginning, rows, seed=2, **settings)
 hook.remove()
-alone = rows * (len(beginning) + new - 1)
-expected = len(beginning) + rows * (new - 1)
-print(f"{counted} positions for {rows} continuations together, {alone} if each were made alone\n")
-if counted != expected:
-    raise ValueError(f"the beginning should be read once: {expected} positions, not {counted}")
+
+print(f"{counted} positions for {rows} continuations together,")
+print(
+    f"{rows * (len(beginning) + new - 1)} if each had read the beginning for itself\n"
+)
+if counted != len(beginning) + rows * (new - 1):
+    raise ValueError(
+        "the beginning should be read once, and each new token but the last"
+    )
+print(textwrap.fill(tokenizer.decode(beginning[1:]) + " ...", 84))
 for row in together:
-    print(f"...{tokenizer.decode(beginning[-8:])}|{tokenizer.decode(row)}\n")
+    print(
+        "\n" + textwrap.indent(textwrap.fill("..." + tokenizer.decode(row), 80), "    ")
+    )
 
 # %%
 # A row in company must write what it would have written alone. At temperature 0 we can check that to the letter.
 
+alone = engine.generate(beginning, 1, max_tokens=new, temperature=0)
 in_company = engine.generate(beginning, rows, max_tokens=new, temperature=0)
-if in_company != rows * engine.generate(beginning, 1, max_tokens=new, temperature=0):
+if in_company != rows * alone:
     raise ValueError("rows must not influence each other")
 print("all rows are what one row alone is")
 
