@@ -60,7 +60,9 @@ def ignored_in_mean() -> Any:
 
 @mutant("mlp-forgets-gradient", "the way back through the MLP is cut")
 def mlp_forgets_gradient() -> Any:
-    return edited("nanochat.gpt.Block.forward", "return x + self.mlp(rms_norm(x))", "return x + self.mlp(rms_norm(x)).detach()")
+    return edited(
+        "nanochat.gpt.Block.forward", "return x + self.mlp(rms_norm(x))", "return x + self.mlp(rms_norm(x)).detach()"
+    )
 
 
 @mutant("writers-start-random", "the matrices that write to the stream start with random numbers")
@@ -76,9 +78,20 @@ def writers_start_random() -> Any:
     )
 
 
-@mutant("accumulation-summed", "the rounds of a step are added up and not averaged")
+@mutant("accumulation-summed", "each round is divided by its own questions, and the rounds are added up")
 def accumulation_summed() -> Any:
-    return edited("nanochat.train.train_step", "model(inputs, targets) / rounds", "model(inputs, targets)")
+    return edited(
+        "nanochat.train.train_step", 'model(inputs, targets, reduction="sum") / counted', "model(inputs, targets)"
+    )
+
+
+@mutant("rounds-weigh-alike", "a round with few questions counts as much as one with many")
+def rounds_weigh_alike() -> Any:
+    return edited(
+        "nanochat.train.train_step",
+        'model(inputs, targets, reduction="sum") / counted',
+        "model(inputs, targets) / rounds",
+    )
 
 
 @mutant("clip-off", "a long gradient is not shortened")
@@ -161,7 +174,9 @@ def rates_ignore_width() -> Any:
 
 @mutant("weights-in-bfloat16", "the weights themselves are kept in bfloat16")
 def weights_in_bfloat16() -> Any:
-    return edited("nanochat.train.TrainState.start", "model.to(runtime.device)", "model.to(runtime.device, runtime.dtype)")
+    return edited(
+        "nanochat.train.TrainState.start", "model.to(runtime.device)", "model.to(runtime.device, runtime.dtype)"
+    )
 
 
 @mutant("split-by-length", "the split goes by the length of a text, so that no share is fixed")
@@ -176,7 +191,9 @@ def bits_per_token() -> Any:
 
 @mutant("nats-per-byte", "nats are taken for bits")
 def nats_per_byte() -> Any:
-    return edited("nanochat.evaluate.TextScore.bits_per_byte", "self.nats / math.log(2) / self.bytes", "self.nats / self.bytes")
+    return edited(
+        "nanochat.evaluate.TextScore.bits_per_byte", "self.nats / math.log(2) / self.bytes", "self.nats / self.bytes"
+    )
 
 
 @mutant("long-text-cropped", "what does not fit into the context is not scored")
@@ -207,13 +224,20 @@ def optimizers_forget() -> Any:
 # ---- the chapter's first page ---------------------------------------------------------------------------------
 
 
-@claim("training-pupil-sizes", about=("nanochat.gpt.GPTConfig.from_depth", "nanochat.accounting.count_parameters"), killed_by="head-tied")
+@claim(
+    "training-pupil-sizes",
+    about=("nanochat.gpt.GPTConfig.from_depth", "nanochat.accounting.count_parameters"),
+    killed_by="head-tied",
+)
 def pupil_sizes() -> str:
     model = pupil.new().model
     counted = accounting.count_parameters(model.config)
     check(sum(p.numel() for p in model.parameters()), counted.total, "the model holds as many numbers as are counted")
     c = model.config
-    return f"The pupil has {c.n_layer} layers of width {c.n_embd}, a vocabulary of {c.vocab_size} tokens, and {counted.total:,} weights."
+    return (
+        f"The pupil has {c.n_layer} layers of width {c.n_embd}, a vocabulary of {c.vocab_size} tokens, and "
+        f"{counted.total:,} weights."
+    )
 
 
 @mutant("head-tied", "the head is left out of the count, as if it shared the embedding's numbers")
@@ -225,7 +249,10 @@ def head_tied() -> Any:
 def shifted() -> str:
     inputs, targets = pupil.batch(pupil.new())
     check(targets[:, :-1], inputs[:, 1:], "the target of each place is the input of the next place")
-    return "The targets are the inputs, moved one place to the left: the answer at each place is the token that stands at the next."
+    return (
+        "The targets are the inputs, moved one place to the left: the answer at each place is the token that "
+        "stands at the next."
+    )
 
 
 @claim("training-questions-in-a-batch", about="nanochat.dataloader.TokenLoader.next_batch", killed_by="rows-carry-on")
@@ -246,7 +273,10 @@ def loss_is_mean_surprise() -> str:
         right = one.model(inputs).softmax(dim=-1).gather(-1, targets[..., None]).squeeze(-1)
         got = one.model(inputs, targets).item()
     check.close(got, -right.log().mean().item(), "the loss is the mean of -log p over all places", abs=1e-4)
-    return "The loss of a batch is the mean of $-\\log p$ over all its places, where $p$ is the probability that the model gave to the token that really came."
+    return (
+        "The loss of a batch is the mean of $-\\log p$ over all its places, where $p$ is the probability that the "
+        "model gave to the token that really came."
+    )
 
 
 @claim("training-ignored-places", about="nanochat.gpt.GPT.forward", killed_by="ignored-in-mean")
@@ -271,7 +301,10 @@ def first_loss() -> str:
     V = one.model.config.vocab_size
     check.close(got, math.log(V), "the loss of a new model is log V", abs=1e-4)
     check.close(p.max().item(), p.min().item(), "all tokens are equally likely", abs=1e-8)
-    return f"Before its first step the pupil's loss is {got:.3f}, which is $\\log V$ for $V = {V}$, and it is so on any text."
+    return (
+        f"Before its first step the pupil's loss is {got:.3f}, which is $\\log V$ for $V = {V}$, and it is so on "
+        "any text."
+    )
 
 
 @claim("training-slope-is-gradient", about="nanochat.gpt.GPT.forward", killed_by="mlp-forgets-gradient")
@@ -300,19 +333,26 @@ def slope_is_gradient() -> str:
 
 def _alive(model: gpt.GPT) -> dict[str, bool]:
     """For each kind of parameter, whether any number of it has a gradient."""
+
     def moved(*modules: torch.nn.Module) -> bool:
         return any(p.grad is not None and bool((p.grad != 0).any()) for m in modules for p in m.parameters())
 
     blocks = list(model.blocks)
     return {
         "embed": moved(model.embed),
-        "read": moved(*(b.attention.query for b in blocks), *(b.attention.key for b in blocks), *(b.mlp.up for b in blocks)),
+        "read": moved(
+            *(b.attention.query for b in blocks), *(b.attention.key for b in blocks), *(b.mlp.up for b in blocks)
+        ),
         "write": moved(*(b.attention.output for b in blocks), *(b.mlp.down for b in blocks)),
         "head": moved(model.head),
     }
 
 
-@claim("training-waking-up", about=("nanochat.gpt.GPT.init_weights", "nanochat.train.train_step"), killed_by="writers-start-random")
+@claim(
+    "training-waking-up",
+    about=("nanochat.gpt.GPT.init_weights", "nanochat.train.train_step"),
+    killed_by="writers-start-random",
+)
 def waking_up() -> str:
     one = pupil.new()
     seen = []
@@ -325,7 +365,8 @@ def waking_up() -> str:
     check(seen[1], ["embed", "write", "head"], "at the second step the matrices that write to the stream follow")
     check(seen[2], ["embed", "read", "write", "head"], "at the third step all have one")
     return (
-        "At the first step only the head has a gradient that is not zero; at the second, the embedding and the matrices that write to the "
+        "At the first step only the head has a gradient that is not zero; at the second, the embedding and the "
+        "matrices that write to the "
         "stream have one too; from the third on, every matrix has."
     )
 
@@ -334,7 +375,7 @@ def waking_up() -> str:
 def one_step() -> str:
     one = pupil.new()
     batch = pupil.batch(one)
-    one.state.loader = pupil.OneBatch(batch)
+    one.state.loader = pupil.Batches(batch)
     before = train.train_step(one.state).loss
     with torch.no_grad():
         after = one.model(*batch).item()
@@ -345,7 +386,7 @@ def one_step() -> str:
 def gradients_are_cleared() -> str:
     one = pupil.new(grad_clip=0.0)
     batch = pupil.batch(one)
-    one.state.loader = pupil.OneBatch(batch)
+    one.state.loader = pupil.Batches(batch)
     one.state.optimizers = []
     norms = [train.train_step(one.state).grad_norm for _ in range(3)]
     check.close(norms[2], norms[0], "with nothing to move the weights, each step finds the same gradient", rel=1e-5)
@@ -366,9 +407,27 @@ def accumulation() -> str:
     check(rounds, 2, "one row at a time takes two rounds")
     check.below((found[0] - found[1]).norm().item(), 1e-4 * length, "the gradients differ by rounding alone")
     return (
-        f"The pupil's step of two rows, computed one row at a time in {rounds} rounds, has the same gradient to within a "
+        f"The pupil's step of two rows, computed one row at a time in {rounds} rounds, has the same gradient to "
+        "within a "
         "ten-thousandth of its length."
     )
+
+
+@claim("training-uneven-rounds", about="nanochat.train.train_step", killed_by="rounds-weigh-alike")
+def uneven_rounds() -> str:
+    inputs, targets = pupil.batch(pupil.new())
+    targets[1, 20:] = gpt.IGNORED
+    found = []
+    for rows in (2, 1):
+        one = pupil.new(rows=rows)
+        one.state.loader = pupil.Batches(*zip(inputs.split(rows), targets.split(rows), strict=True))
+        recorder = _Recorder(one.model)
+        one.state.optimizers = [recorder]
+        train.train_step(one.state)
+        found.append(recorder.gradient)
+    length = found[0].norm().item()
+    check.below((found[0] - found[1]).norm().item(), 1e-4 * length, "the gradients differ by rounding alone")
+    return "That holds even when one of the rows asks 256 questions and the other only 20."
 
 
 class _Recorder(torch.optim.Optimizer):
@@ -407,7 +466,10 @@ def adamw_first_step() -> str:
     spread = (slopes.max() / slopes[slopes > 0].median()).item()
     check.above(spread, 100, "the slopes are very unlike")
     check.close(moved, torch.full_like(moved, rate), "every weight moves by the learning rate", rel=0.01)
-    return "The steepest slope in the pupil's head is over 100 times the middle one, and AdamW's first step moves both weights equally far: by the learning rate."
+    return (
+        "The steepest slope in the pupil's head is over 100 times the middle one, and AdamW's first step moves "
+        "both weights equally far: by the learning rate."
+    )
 
 
 @claim("optim-who-gets-what", about="nanochat.optim.make_optimizers", killed_by="embedding-to-muon")
@@ -419,7 +481,10 @@ def who_gets_what() -> str:
     inside = {id(p) for p in model.blocks.parameters()}
     given = {id(p) for group in muon.param_groups for p in group["params"]}
     check(given, inside, "Muon has the matrices of the blocks and nothing else")
-    return f"Of the pupil's weights, AdamW moves the {share[0]:,} of embedding and head, and Muon the {share[1]:,} in the matrices of the blocks."
+    return (
+        f"Of the pupil's weights, AdamW moves the {share[0]:,} of embedding and head, and Muon the {share[1]:,} in "
+        "the matrices of the blocks."
+    )
 
 
 def gradient_of_up(steps: int = 20) -> Tensor:
@@ -429,18 +494,27 @@ def gradient_of_up(steps: int = 20) -> Tensor:
     return one.model.blocks[0].mlp.up.weight.grad
 
 
-@claim("optim-stretches-evened", about="nanochat.optim.orthogonalize", killed_by=("muon-without-orthogonalisation", "orthogonalise-once"))
+@claim(
+    "optim-stretches-evened",
+    about="nanochat.optim.orthogonalize",
+    killed_by=("muon-without-orthogonalisation", "orthogonalise-once"),
+)
 def stretches_evened() -> str:
     g = gradient_of_up()
     before, after = torch.linalg.svdvals(g), torch.linalg.svdvals(optim.orthogonalize(g))
     ratio = (before[0] / before[-1]).item()
-    check.above(ratio, 50, "the longest stretch of the gradient is many times the shortest")
+    check.above(ratio, 20, "the longest stretch of the gradient is many times the shortest")
     check.above(after.min().item(), 0.65, "no stretch is left far below 1")
     check.below(after.max().item(), 1.25, "none is far above 1")
-    return "In the gradient the longest stretch is over 50 times the shortest; after `orthogonalize` all lie between 0.65 and 1.25."
+    return (
+        "In the gradient the longest stretch is over 20 times the shortest; after `orthogonalize` all lie between "
+        "0.65 and 1.25."
+    )
 
 
-@claim("optim-muon-length", about="nanochat.optim.Muon", killed_by=("muon-scale-gone", "muon-without-orthogonalisation"))
+@claim(
+    "optim-muon-length", about="nanochat.optim.Muon", killed_by=("muon-scale-gone", "muon-without-orthogonalisation")
+)
 def muon_length() -> str:
     torch.manual_seed(0)
     found = {}
@@ -451,9 +525,19 @@ def muon_length() -> str:
             optim.Muon([weight], lr=0.02).step()
             found[name, size] = torch.linalg.svdvals(weight.detach()).median().item() / 0.02
     for name, expected in (("square", 0.9), ("tall", 1.8), ("wide", 0.9)):
-        check.close(found[name, 1.0], expected, f"the middle stretch of a {name} matrix's step, in learning rates", abs=0.2 * expected)
-        check.close(found[name, 1000.0], found[name, 1.0], "a gradient a thousand times as long moves no further", rel=0.01)
-    return "A gradient a thousand times as long moves a matrix no further; a matrix with four times as many rows as columns moves twice as far as a square one."
+        check.close(
+            found[name, 1.0],
+            expected,
+            f"the middle stretch of a {name} matrix's step, in learning rates",
+            abs=0.2 * expected,
+        )
+        check.close(
+            found[name, 1000.0], found[name, 1.0], "a gradient a thousand times as long moves no further", rel=0.01
+        )
+    return (
+        "A gradient a thousand times as long moves a matrix no further; a matrix with four times as many rows as "
+        "columns moves twice as far as a square one."
+    )
 
 
 def adamw_alone(rate: float, **settings: Any) -> pupil.Pupil:
@@ -488,7 +572,8 @@ def duel() -> str:
         adamw.append(last_loss(one))
     check.below(muon, min(adamw) - 0.05, "Muon ends below AdamW's best rate")
     return (
-        f"Over {DUEL['num_iterations']} steps, Muon at the one rate that we tried ends more than 0.05 nats below the best of "
+        f"Over {DUEL['num_iterations']} steps, Muon at the one rate that we tried ends more than 0.05 nats below "
+        "the best of "
         f"{len(ADAMW_RATES)} rates with AdamW alone."
     )
 
@@ -505,7 +590,8 @@ def rates_and_width() -> str:
     check.close(narrow[0] / wide[0], 2.0, "a quarter of the width, twice the rate of the embedding", rel=1e-6)
     check(narrow[2], wide[2], "Muon's rate does not depend on the width")
     return (
-        f"At width 768 the embedding's rate is {wide[0]:g} and the head's {wide[1]:g}; at width 192 they are {narrow[0]:g} and "
+        f"At width 768 the embedding's rate is {wide[0]:g} and the head's {wide[1]:g}; at width 192 they are "
+        f"{narrow[0]:g} and "
         f"{narrow[1]:g}, while Muon keeps {narrow[2]:g}."
     )
 
@@ -519,7 +605,8 @@ def schedule() -> str:
     last = plan.num_iterations - plan.warmdown_steps
     middle = optim.lr_multiplier(last + plan.warmdown_steps // 2, plan)
     return (
-        f"Of the pupil's {plan.num_iterations} steps the first {level} are taken at full rate; then the rate falls evenly, is at "
+        f"Of the pupil's {plan.num_iterations} steps the first {level} are taken at full rate; then the rate falls "
+        "evenly, is at "
         f"{middle:.0%} half-way down, and at {values[-1]:.1%} in the last step."
     )
 
@@ -562,10 +649,13 @@ def split() -> str:
     check(len(set(training) & set(held)), 0, "no story stands in both")
     check(len(training) + len(held), pupil.STORIES, "each story stands in one")
     check([corpora.split_of(text) for text in held], ["val"] * len(held), "the text alone decides")
-    return f"Of the pupil's {pupil.STORIES} stories, {len(training)} are for training and {len(held)} are kept aside."
+    check.close(len(training) / pupil.STORIES, 0.9, "the share of the training split", abs=0.04)
+    return f"Of the pupil's {pupil.STORIES} stories, about nine in ten are for training; the others are kept aside."
 
 
-def by_heart(n_stories: int = 4, every: tuple[int, ...] = (0, 4, 8, 12, 16, 24, 36, 48, 60)) -> list[tuple[int, float, float]]:
+def by_heart(
+    n_stories: int = 4, every: tuple[int, ...] = (0, 4, 8, 12, 16, 24, 36, 48, 60)
+) -> list[tuple[int, float, float]]:
     """Train on a few stories only: step, bits per byte on them, bits per byte on others."""
     stories, others = pupil.texts("train")[:n_stories], pupil.texts("val")[:12]
     one = pupil.new(documents=stories)
@@ -584,7 +674,8 @@ def measured_by_heart() -> str:
     check.below(own, 0.3, "the four stories are known by heart")
     check.above(others, best + 0.4, "other stories became harder again")
     return (
-        "After 60 steps on four stories, the pupil needs less than 0.3 bits for a byte of those four; for other stories it needs "
+        "After 60 steps on four stories, the pupil needs less than 0.3 bits for a byte of those four; for other "
+        "stories it needs "
         "over 3 bits, more than it needed early in the training."
     )
 
@@ -597,8 +688,9 @@ def formula() -> str:
     length = score.bytes / score.tokens
     check.close(score.bits_per_byte, 9 / length, "nine bits a token, spread over its bytes", abs=1e-4)
     return (
-        f"The new pupil needs {math.log2(one.model.config.vocab_size):.0f} bits for each token, a token holds {length:.2f} bytes on average, and so it needs "
-        f"{score.bits_per_byte:.2f} bits per byte."
+        f"The new pupil needs {math.log2(one.model.config.vocab_size):.0f} bits for each token, a token holds about "
+        f"{length:.1f} bytes on average, "
+        f"and so it needs about {score.bits_per_byte:.1f} bits per byte."
     )
 
 
@@ -621,11 +713,12 @@ def trap() -> str:
         one = pupil.taught(20, vocab_size=V, num_iterations=20)
         scores[V] = evaluate.score_text(one.model, one.tokenizer, held)
     small, large = scores[320], scores[1024]
-    check.below(small.loss, large.loss - 0.1, "the smaller vocabulary has the lower loss for each token")
+    check.below(small.loss, large.loss - 0.3, "the smaller vocabulary has the lower loss for each token")
     check.above(small.bits_per_byte, large.bits_per_byte + 1, "and needs far more bits for each byte")
     return (
-        f"With 320 tokens the loss is about {small.loss:.1f} nats a token, with 1,024 tokens about {large.loss:.1f}; "
-        f"per byte it is the other way round, about {small.bits_per_byte:.1f} bits against {large.bits_per_byte:.1f}."
+        "After the same 20 steps the pupil with 320 tokens has the lower loss, by more than 0.3 nats a token, and "
+        "yet it needs over one bit more "
+        "for each byte than the pupil with 1,024 tokens."
     )
 
 
@@ -656,19 +749,23 @@ def flops() -> str:
     reading = 12 * config.n_layer * config.n_embd * config.sequence_len
     check(got, 6 * (n.matrices + n.head) + reading, "6 operations a weight and the attention")
     return (
-        f"For each token that it learns from, the pupil does {got:,} operations: 6 for each of the {n.matrices + n.head:,} weights in matrices "
+        f"For each token that it learns from, the pupil does {got:,} operations: 6 for each of the "
+        f"{n.matrices + n.head:,} weights in matrices "
         f"and head, and {reading:,} for attention."
     )
 
 
-@claim("budget-twenty", about=("nanochat.accounting.compute_optimal_tokens", "nanochat.train.Plan"), killed_by="ratio-ten")
+@claim(
+    "budget-twenty", about=("nanochat.accounting.compute_optimal_tokens", "nanochat.train.Plan"), killed_by="ratio-ten"
+)
 def twenty() -> str:
     plan = train.Plan.from_depth(20, vocab_size=65536, sequence_len=2048, device_batch_size=32, total_batch_size=524288)
     n = accounting.count_parameters(plan.model).total
     tokens = accounting.compute_optimal_tokens(plan.model)
     run = replace(plan, num_iterations=plan.compute_optimal_iterations)
     return (
-        f"A model of depth 20 with {plan.model.vocab_size:,} tokens has {n / 1e6:.0f} million weights and deserves {tokens / 1e9:.1f} billion tokens: "
+        f"A model of depth 20 with {plan.model.vocab_size:,} tokens has {n / 1e6:.0f} million weights and deserves "
+        f"{tokens / 1e9:.1f} billion tokens: "
         f"{run.num_iterations:,} steps of {run.total_batch_size:,} tokens, {run.flops:.1e} operations."
     )
 
@@ -678,7 +775,8 @@ def pupil_budget() -> str:
     plan = pupil.plan()
     tokens = accounting.compute_optimal_tokens(plan.model)
     return (
-        f"The pupil reads {plan.tokens:,} tokens in its {plan.num_iterations} steps; by the rule it would deserve {tokens:,}, about "
+        f"The pupil reads {plan.tokens:,} tokens in its {plan.num_iterations} steps; by the rule it would deserve "
+        f"{tokens:,}, about "
         f"{tokens / plan.tokens:.0f} times as many."
     )
 
@@ -693,7 +791,10 @@ def precision() -> str:
     check({p.dtype for p in one.model.parameters()}, {torch.float32}, "the weights stay in float32")
     remembered = {v.dtype for o in one.state.optimizers for s in o.state.values() for v in s.values() if v.dim() > 0}
     check(remembered, {torch.float32}, "and so does what the optimizers remember")
-    return "With `bfloat16` chosen, what flows through the blocks is bfloat16, while the weights and all that the optimizers remember stay in float32."
+    return (
+        "With `bfloat16` chosen, what flows through the blocks is bfloat16, while the weights and all that the "
+        "optimizers remember stay in float32."
+    )
 
 
 @claim("budget-resume", about="nanochat.checkpoint.resume", killed_by="optimizers-forget")
@@ -708,4 +809,7 @@ def resumed() -> str:
     check(got, expected, "the losses after the break are those of the unbroken run, to the last digit")
     for mine, theirs in zip(state.model.parameters(), unbroken.model.parameters(), strict=True):
         check(mine, theirs, "the weights are those of the unbroken run")
-    return "A pupil that is saved after 6 steps, loaded again and trained for 6 more has, digit for digit, the weights of one that was never interrupted."
+    return (
+        "A pupil that is saved after 6 steps, loaded again and trained for 6 more has, digit for digit, the "
+        "weights of one that was never interrupted."
+    )

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import math
 
-from docs._ext.drawing import SMALL, TEXT, WIDTH, Drawing, Picture, arrow, colour, label, lines, path, rect, stack, title
+from docs._ext.drawing import (
+    SMALL,
+    TEXT,
+    WIDTH,
+    Drawing,
+    Picture,
+    arrow,
+    colour,
+    label,
+    lines,
+    path,
+    rect,
+    stack,
+    title,
+)
 
 
 def magnifier() -> Picture:
@@ -18,8 +32,10 @@ def magnifier() -> Picture:
         plot = lines({"x times x": points, "straight line": chord})
         parts += [title(f"from {xa:g} to {xb:g}: rise over run {(yb - ya) / (xb - xa):.4g}"), plot]
     return stack(*parts, gap=8).picture(
-        "Three plots of the same curve around the place 3, each showing a smaller piece; the last is as straight as a ruler.",
-        f"The curve $x^2$ around 3, closer and closer, with a straight line between its ends. In the first plot the curve sags by {bends[0]:.0%} of the rise, "
+        "Three plots of the same curve around the place 3, each showing a smaller piece; the last is as straight "
+        "as a ruler.",
+        "The curve $x^2$ around 3, closer and closer, with a straight line between its ends. In the first plot the "
+        f"curve sags by {bends[0]:.0%} of the rise, "
         f"in the last by {bends[2]:.1%}.",
     )
 
@@ -42,11 +58,20 @@ def square() -> Picture:
     x, step = 3.0, 0.01
     gain = (x + step) ** 2 - x**2
     text = "\n".join(
-        ["+-----------+--+", "| x * step  |. |   . step * step, a speck", "+-----------+--+", "|           |x |", "|   x * x   |* |", "|           |st|", "+-----------+--+"]
+        [
+            "+-----------+--+",
+            "| x * step  |. |   . step * step, a speck",
+            "+-----------+--+",
+            "|           |x |",
+            "|   x * x   |* |",
+            "|           |st|",
+            "+-----------+--+",
+        ]
     )
     return Drawing("".join(shapes), top + grow + side + 26, text).picture(
         "A square with two thin strips along two sides and a tiny square in the corner between them.",
-        f"A side of {x:g} grows by {step:g}. The two strips add {2 * x * step:g} to the area, the speck only {step * step:g}; together {gain:.4f}.",
+        f"A side of {x:g} grows by {step:g}. The two strips add {2 * x * step:g} to the area, the speck only "
+        f"{step * step:g}; together {gain:.4f}.",
     )
 
 
@@ -84,8 +109,10 @@ def arrows() -> Picture:
     shapes.append(f'<circle cx="{top[0]:.1f}" cy="{top[1]:.1f}" r="4" style="fill:{colour("rose")}"/>')
     shapes.append(label(top[0], top[1] - 12, "the top", SMALL, "rose"))
     return Drawing("".join(shapes), 232, "\n".join(rows)).picture(
-        "A hill seen from above, with rings of equal height and arrows that all point uphill, longer where it is steeper.",
-        f"A hill from above; each ring is one height. Every arrow is a gradient: it points straight uphill, across the rings. The longest has a slope of {steepest[0]:.2f}; "
+        "A hill seen from above, with rings of equal height and arrows that all point uphill, longer where it is "
+        "steeper.",
+        "A hill from above; each ring is one height. Every arrow is a gradient: it points straight uphill, across "
+        f"the rings. The longest has a slope of {steepest[0]:.2f}; "
         "near the top they shrink to nothing.",
     )
 
@@ -100,16 +127,46 @@ def gears() -> Picture:
     names, turns = ("x", "h", "y"), (1, first, first * second)
     shapes = []
     for radius, across, ink in zip(radii, middle, ("blue", "accent", "amber"), strict=True):
-        shapes.append(f'<circle cx="{across:g}" cy="80" r="{radius - 1:g}" style="fill:{colour(ink)};fill-opacity:0.14;stroke:{colour(ink)};stroke-width:2"/>')
+        shapes.append(
+            f'<circle cx="{across:g}" cy="80" r="{radius - 1:g}" style="fill:{colour(ink)};fill-opacity:0.14;'
+            f'stroke:{colour(ink)};stroke-width:2"/>'
+        )
         for k in range(max(6, int(radius / 3))):
             angle = 2 * math.pi * k / max(6, int(radius / 3))
-            shapes.append(path([(across + (radius - 5) * math.cos(angle), 80 + (radius - 5) * math.sin(angle)), (across + (radius - 1) * math.cos(angle), 80 + (radius - 1) * math.sin(angle))], ink, 2))
+            shapes.append(
+                path(
+                    [
+                        (across + (radius - 5) * math.cos(angle), 80 + (radius - 5) * math.sin(angle)),
+                        (across + (radius - 1) * math.cos(angle), 80 + (radius - 1) * math.sin(angle)),
+                    ],
+                    ink,
+                    2,
+                )
+            )
     for k, (name, turn, across) in enumerate(zip(names, turns, middle, strict=True)):
         shapes.append(label(across, 80 if not k else 80, name, TEXT if k < 2 else SMALL, bold=True))
-        shapes.append(label(270, 50 + 26 * k, f"{name}: {turn} turn{'s' if turn > 1 else ''}", TEXT, ("blue", "accent", "amber")[k], "start"))
-    shapes.append(label(WIDTH / 2, 166, f"{first} turns for one, times {second} turns for one, is {first * second} turns for one", SMALL, "muted"))
+        shapes.append(
+            label(
+                270,
+                50 + 26 * k,
+                f"{name}: {turn} turn{'s' if turn > 1 else ''}",
+                TEXT,
+                ("blue", "accent", "amber")[k],
+                "start",
+            )
+        )
+    shapes.append(
+        label(
+            WIDTH / 2,
+            166,
+            f"{first} turns for one, times {second} turns for one, is {first * second} turns for one",
+            SMALL,
+            "muted",
+        )
+    )
     text = f"x: 1 turn  --x{first}-->  h: {first} turns  --x{second}-->  y: {first * second} turns"
     return Drawing("".join(shapes), 178, text).picture(
         "A large wheel turns a smaller one, which turns a still smaller one.",
-        f"Each turn of x gives {first} turns of h, and each turn of h gives {second} of y. So each turn of x gives ${first} \\cdot {second} = {first * second}$ turns of y.",
+        f"Each turn of x gives {first} turns of h, and each turn of h gives {second} of y. So each turn of x gives "
+        f"${first} \\cdot {second} = {first * second}$ turns of y.",
     )

@@ -13,8 +13,10 @@ def powers() -> Picture:
     at = 1.0
     tangent = [(x, math.exp(at) * (1 + x - at)) for x in (0.0, 2.0)]
     return lines({"e to the x": curve, "its slope at 1": tangent}, x="x", y_from=0).picture(
-        "A curve that is nearly flat on the left and rises ever more steeply on the right, with a straight line that touches it.",
-        f"At $x = 1$ the curve is {math.exp(at):.3f} high, and the straight line that touches it there rises by {math.exp(at):.3f} for each step. At $x = -3$ both are only "
+        "A curve that is nearly flat on the left and rises ever more steeply on the right, with a straight line "
+        "that touches it.",
+        f"At $x = 1$ the curve is {math.exp(at):.3f} high, and the straight line that touches it there rises by "
+        f"{math.exp(at):.3f} for each step. At $x = -3$ both are only "
         f"{math.exp(-3):.3f}.",
     )
 
@@ -24,8 +26,10 @@ def folds() -> Picture:
     numbers = (0.25, 0.5, 1, 2, 4, 8, 16)
     points = {f"{number:g}": math.log2(number) for number in numbers}
     return number_line(points, -3, 5, "the logarithm of base two").picture(
-        "A line of numbers from minus 3 to 5: above minus 2 stands one quarter, above minus 1 one half, above 0 stands 1, above 1 stands 2, and so on up to 16 above 4.",
-        f"Each number stands above its logarithm. Doubling is always one step to the right: from 8 to 16, from {numbers[0]:g} to {numbers[1]:g}. The number 1 stands at "
+        "A line of numbers from minus 3 to 5: above minus 2 stands one quarter, above minus 1 one half, above 0 "
+        "stands 1, above 1 stands 2, and so on up to 16 above 4.",
+        "Each number stands above its logarithm. Doubling is always one step to the right: from 8 to 16, from "
+        f"{numbers[0]:g} to {numbers[1]:g}. The number 1 stands at "
         f"{math.log2(1):g}.",
     )
 
@@ -34,8 +38,10 @@ def surprise() -> Picture:
     """Surprise by probability."""
     curve = [(k / 100, -math.log(k / 100)) for k in range(1, 101)]
     return lines({"": curve}, x="probability that was given to what happened", y="surprise in nats", y_from=0).picture(
-        "A curve that is very high on the left, falls steeply and reaches zero at the right end, where the probability is one.",
-        f"What was certain costs nothing. A probability of one half costs {-math.log(0.5):.2f} nats, one of a hundredth {-math.log(0.01):.2f}. Towards zero the curve "
+        "A curve that is very high on the left, falls steeply and reaches zero at the right end, where the "
+        "probability is one.",
+        f"What was certain costs nothing. A probability of one half costs {-math.log(0.5):.2f} nats, one of a "
+        f"hundredth {-math.log(0.01):.2f}. Towards zero the curve "
         "climbs without end.",
     )
 
@@ -51,8 +57,7 @@ def honest() -> Picture:
     best = min(curve, key=lambda point: point[1])
     return lines({"": curve}, x="announced probability of heads", y="mean surprise in nats", y_from=0).picture(
         "A curve like a valley, whose lowest point is at 0.7.",
-        f"A coin shows heads in {truth:.0%} of throws. The mean surprise is lowest, {best[1]:.3f} nats, for one who announces {best[0]:.2f}. Saying one half costs {mean(0.5):.3f}, "
+        f"A coin shows heads in {truth:.0%} of throws. The mean surprise is lowest, {best[1]:.3f} nats, for one who "
+        f"announces {best[0]:.2f}. Saying one half costs {mean(0.5):.3f}, "
         f"and boasting with {0.98:g} costs {mean(0.98):.3f}.",
     )
-
-

@@ -7,6 +7,7 @@ sees the package as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -94,15 +95,15 @@ def batch(pupil: Pupil) -> tuple[torch.Tensor, torch.Tensor]:
     return pupil.state.loader.next_batch()
 
 
-class OneBatch:
-    """A loader that gives the same batch for ever."""
+class Batches:
+    """A loader that gives the same few batches in turn, for ever."""
 
-    def __init__(self, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
-        self.batch = batch
+    def __init__(self, *batches: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self.batches = cycle(batches)
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return it."""
-        return self.batch
+        """Return the next of them."""
+        return next(self.batches)
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing: it has no position."""

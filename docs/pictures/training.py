@@ -72,8 +72,10 @@ def targets() -> Picture:
         rows.append(f"{'':<22}" + " ".join(f"{token:>8}" for token in tokens))
     drawn = Drawing("".join(shapes), 178, "\n".join(rows))
     return drawn.picture(
-        f"The first {few} tokens of a row, and below them the same tokens moved by one place: under each token stands the next.",
-        f"The first {few} of the {inputs.size(1)} places of a row, with the number of each token below it. Read downwards: under each token "
+        f"The first {few} tokens of a row, and below them the same tokens moved by one place: under each token "
+        "stands the next.",
+        f"The first {few} of the {inputs.size(1)} places of a row, with the number of each token below it. Read "
+        "downwards: under each token "
         "stands the one that comes after it.",
     )
 
@@ -88,12 +90,15 @@ def surprise() -> Picture:
         each = one.model(tokens[:, :-1], tokens[:, 1:], reduction="none")[0].tolist()
     pieces = [one.tokenizer.token_bytes(token) for token in ids[1:]]
     hardest = max(range(len(each)), key=each.__getitem__)
-    word = pieces[hardest].decode("utf-8", "replace").strip()
+    word = show_piece(pieces[hardest])
     drawn = token_strip(pieces, marks=[f"{value:.1f}" for value in each])
     return drawn.picture(
-        "The beginning of a story, token by token, with the surprise of the trained pupil above each: small for most, large for a few.",
-        f"A story that the pupil has never read, with its surprise in nats above each token. The mean is {sum(each) / len(each):.1f}; the "
-        f"largest surprise, {each[hardest]:.1f}, is at “{word}”, to which the pupil had given a probability of {math.exp(-each[hardest]):.1%}.",
+        "The beginning of a story, token by token, with the surprise of the trained pupil above each: small for "
+        "most, large for a few.",
+        "A story that the pupil has never read, with its surprise in nats above each token. The mean is "
+        f"{sum(each) / len(each):.1f}; the "
+        f"largest surprise, {each[hardest]:.1f}, is at “{word}”, to which the pupil had given a probability of "
+        f"{math.exp(-each[hardest]):.1%}.",
     )
 
 
@@ -109,8 +114,10 @@ def three_rates() -> Picture:
     drawn = lines(curves, x="step", y="the weight; the valley is at 3", marks=True)
     last = {name: points[-1][1] for name, points in curves.items()}
     return drawn.picture(
-        "Three curves of a weight over twelve steps: one creeps towards 3, one reaches it, one swings ever further to both sides.",
-        f"After 12 steps the smallest rate has brought the weight to {last['rate 0.03']:.2f} and the middle one to {last['rate 0.3']:.2f}. "
+        "Three curves of a weight over twelve steps: one creeps towards 3, one reaches it, one swings ever further "
+        "to both sides.",
+        f"After 12 steps the smallest rate has brought the weight to {last['rate 0.03']:.2f} and the middle one to "
+        f"{last['rate 0.3']:.2f}. "
         f"The largest jumps from side to side, further each time, and stands at {last['rate 1.05']:.1f}.",
     )
 
@@ -143,7 +150,8 @@ def one_weight() -> Picture:
     drawn = lines({"loss": points, "slope at its place": tangent}, x="value of the weight", y="loss in nats")
     return drawn.picture(
         "A smooth curve with one lowest point; a straight line touches it at the place where the weight stands now.",
-        f"One weight of the pupil's head after 20 steps stands at {value:.2f}, where the slope is {slope:+.3f}. So it should move "
+        f"One weight of the pupil's head after 20 steps stands at {value:.2f}, where the slope is {slope:+.3f}. So "
+        "it should move "
         f"{'down' if slope > 0 else 'up'}; the lowest point is at {lowest[0]:.2f}.",
     )
 
@@ -183,8 +191,10 @@ def backward() -> Picture:
     ]
     return Drawing("".join(shapes), top + 130, "\n".join(rows)).picture(
         "Four boxes in a row with their values; below them the slopes, which are passed from right to left.",
-        f"Forward, values go from left to right. Backward, slopes go from right to left, and each is the one on its right times one more "
-        f"factor: ${slopes[2]:g} \\cdot {w2.item():g} = {slopes[1]:g}$, and then $w_1$ has the slope ${slopes[1]:g} \\cdot {x.item():g} = {w1.grad.item():g}$. "
+        "Forward, values go from left to right. Backward, slopes go from right to left, and each is the one on its "
+        "right times one more "
+        f"factor: ${slopes[2]:g} \\cdot {w2.item():g} = {slopes[1]:g}$, and then $w_1$ has the slope ${slopes[1]:g} "
+        f"\\cdot {x.item():g} = {w1.grad.item():g}$. "
         "Computed by PyTorch, as in training.",
     )
 
@@ -195,7 +205,9 @@ def waking_up() -> Picture:
     kinds = {"embed": "embedding", "read": "readers", "write": "writers", "head": "head"}
     groups = {
         "embed": [one.model.embed],
-        "read": [m for b in one.model.blocks for m in (b.attention.query, b.attention.key, b.attention.value, b.mlp.up)],
+        "read": [
+            m for b in one.model.blocks for m in (b.attention.query, b.attention.key, b.attention.value, b.mlp.up)
+        ],
         "write": [m for b in one.model.blocks for m in (b.attention.output, b.mlp.down)],
         "head": [one.model.head],
     }
@@ -209,10 +221,18 @@ def waking_up() -> Picture:
         table.append(row)
         one.model.zero_grad()
         train.train_step(one.state)
-    drawn = grid(table, ["step 1", "step 2", "step 3"], list(kinds.values()), show="{:.2g}".format, note="length of the gradient; - is zero")
+    drawn = grid(
+        table,
+        ["step 1", "step 2", "step 3"],
+        list(kinds.values()),
+        show="{:.2g}".format,
+        note="length of the gradient; - is zero",
+    )
     return drawn.picture(
-        "A table of the length of the gradient: at step 1 only the head has one, at step 2 all but the readers, at step 3 all.",
-        "“Writers” are the matrices that write to the stream (output and down), “readers” all others in the blocks. At step 1 the head alone "
+        "A table of the length of the gradient: at step 1 only the head has one, at step 2 all but the readers, at "
+        "step 3 all.",
+        "“Writers” are the matrices that write to the stream (output and down), “readers” all others in the "
+        "blocks. At step 1 the head alone "
         f"has a gradient, of length {table[0][3]:.2f}; the readers follow at step 3 with {table[2][1]:.2g}.",
     )
 
@@ -223,7 +243,7 @@ def one_step() -> Picture:
     config = one.model.config
     before = one.model.head.weight.clone()
     batch = pupil.batch(one)
-    one.state.loader = pupil.OneBatch(batch)
+    one.state.loader = pupil.Batches(batch)
     metrics = train.train_step(one.state)
     moved = (one.model.head.weight - before).abs().max().item()
     with torch.no_grad():
@@ -238,11 +258,18 @@ def one_step() -> Picture:
             Box("weights move", f"in the head by up to {moved:.4f}", "violet"),
             Box("loss on the same batch", f"{after:.3f} nats", "green"),
         ],
-        ["forward", "compare with targets", "backward", f"clip at {one.state.plan.grad_clip:g}, rate x {metrics.lr_multiplier:g}", "look again"],
+        [
+            "forward",
+            "compare with targets",
+            "backward",
+            f"clip at {one.state.plan.grad_clip:g}, rate x {metrics.lr_multiplier:g}",
+            "look again",
+        ],
     )
     return drawn.picture(
         "A flow of six boxes: tokens, scores, loss, gradient, weights move, smaller loss.",
-        f"The very first step of the pupil. Its loss falls from {metrics.loss:.3f} to {after:.3f} although no weight of the head moved by more "
+        f"The very first step of the pupil. Its loss falls from {metrics.loss:.3f} to {after:.3f} although no "
+        "weight of the head moved by more "
         f"than {moved:.4f}: many small moves in the right direction add up.",
     )
 
@@ -253,11 +280,14 @@ def whole_run() -> Picture:
     losses = [metrics.loss for metrics in one.state.history]
     guess = math.log(one.model.config.vocab_size)
     points = [(step, loss) for step, loss in enumerate(losses)]
-    drawn = lines({"loss": points, "knows nothing": [(0, guess), (len(losses) - 1, guess)]}, x="step", y="nats a token", y_from=0)
+    drawn = lines(
+        {"loss": points, "knows nothing": [(0, guess), (len(losses) - 1, guess)]}, x="step", y="nats a token", y_from=0
+    )
     tenth = losses[10]
     return drawn.picture(
         "A curve that falls steeply in the first ten steps and ever more slowly after.",
-        f"The pupil's loss over {len(losses)} steps. The first ten bring it from {losses[0]:.1f} to {tenth:.1f}; all others together bring it down to {losses[-1]:.1f}.",
+        f"The pupil's loss over {len(losses)} steps. The first ten bring it from {losses[0]:.1f} to {tenth:.1f}; "
+        f"all others together bring it down to {losses[-1]:.1f}.",
     )
 
 
@@ -286,7 +316,8 @@ def words() -> Picture:
         parts += [title(name), _paragraph(said if said.startswith(start) else start + said)]
     return stack(*parts, gap=6).picture(
         "Two short texts: before training random pieces of words, after it words and half-sentences of stories.",
-        f"Both pupils were given the words “{start}”. After {pupil.STEPS} steps there are words, names and the tone of a story, and no story yet.",
+        f"Both pupils were given the words “{start}”. After {pupil.STEPS} steps there are words, names and the tone "
+        "of a story, and no story yet.",
     )
 
 
@@ -305,7 +336,7 @@ def valley() -> Picture:
         walks[rate] = points
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return 200 + 44 * x, 100 - 80 * y
+        return 200 + 39 * x, 100 - 80 * y
 
     shapes = []
     for level in (0.5, 2.0, 4.5, 8.0, 12.5):
@@ -322,11 +353,16 @@ def valley() -> Picture:
         number = "0.097: from wall to wall" if rate > 0.05 else "0.02: a crawl along the floor"
         shapes.append(label(2, 198 if rate > 0.05 else 216, f"rate {number}", SMALL, ink, "start", bold=True))
     far = {rate: math.hypot(*points[-1]) for rate, points in walks.items()}
-    rows = [f"rate {rate:g}: starts {math.hypot(-4, 0.9):.2f} from the lowest point, is {far[rate]:.2f} away after 25 steps" for rate in walks]
+    rows = [
+        f"rate {rate:g}: starts {math.hypot(-4, 0.9):.2f} from the lowest point, is {far[rate]:.2f} away after 25 steps"
+        for rate in walks
+    ]
     return Drawing("".join(shapes), 226, "\n".join(rows)).picture(
         "A long narrow valley from above, with two walks: one zigzags between the walls, one creeps along the floor.",
-        f"A valley whose walls are {steep:.0f} times as steep as its floor, seen from above; the green point is the lowest. After 25 steps the careful "
-        f"walk is still {far[0.02]:.1f} away from it. The bold one is closer, at {far[0.097]:.1f}, but it cannot be any bolder: from a rate of "
+        f"A valley whose walls are {steep:.0f} times as steep as its floor, seen from above; the green point is the "
+        "lowest. After 25 steps the careful "
+        f"walk is still {far[0.02]:.1f} away from it. The bold one is closer, at {far[0.097]:.1f}, but it cannot be "
+        "any bolder: from a rate of "
         f"{2 / steep:g} on it would bounce for ever.",
     )
 
@@ -349,14 +385,19 @@ def stretches() -> Picture:
     )
     small = sum(value < 0.1 for value in relative)
     return drawn.picture(
-        "Two curves over the directions of a matrix: the gradient's stretches fall quickly towards zero, the others stay near one.",
-        f"The gradient of the pupil's first widening matrix after 20 steps. {small} of its {len(relative)} stretches are less than a tenth of the "
+        "Two curves over the directions of a matrix: the gradient's stretches fall quickly towards zero, the "
+        "others stay near one.",
+        f"The gradient of the pupil's first widening matrix after 20 steps. {small} of its {len(relative)} "
+        "stretches are less than a tenth of the "
         f"longest; after five rounds all lie between {after.min():.2f} and {after.max():.2f}.",
     )
 
 
 def _smooth(values: list[float], width: int = 10) -> list[tuple[float, float]]:
-    return [(k, sum(values[max(0, k - width + 1) : k + 1]) / len(values[max(0, k - width + 1) : k + 1])) for k in range(len(values))]
+    return [
+        (k, sum(values[max(0, k - width + 1) : k + 1]) / len(values[max(0, k - width + 1) : k + 1]))
+        for k in range(len(values))
+    ]
 
 
 def duel() -> Picture:
@@ -372,7 +413,8 @@ def duel() -> Picture:
     ends = {name: points[-1][1] for name, points in curves.items()}
     return drawn.picture(
         "Two falling curves; the one with Muon ends lower.",
-        f"The same pupil, trained twice. With Muon for the matrices it ends at {ends['Muon for the matrices']:.2f}, with AdamW alone, at the best rate of three, at "
+        f"The same pupil, trained twice. With Muon for the matrices it ends at {ends['Muon for the matrices']:.2f}, "
+        "with AdamW alone, at the best rate of three, at "
         f"{ends['AdamW alone']:.2f}.",
     )
 
@@ -387,8 +429,10 @@ def schedule() -> Picture:
     }
     drawn = lines(curves, x="step", y="share of the full learning rate", y_from=0, y_to=1)
     return drawn.picture(
-        "A curve that stays level at one and falls evenly to nearly zero over the last part; a second one also rises at the start.",
-        f"The schedule of the pupil's run: level for {plain.num_iterations - plain.warmdown_steps} steps, then down over the last {plain.warmdown_steps}. A warm-up "
+        "A curve that stays level at one and falls evenly to nearly zero over the last part; a second one also "
+        "rises at the start.",
+        f"The schedule of the pupil's run: level for {plain.num_iterations - plain.warmdown_steps} steps, then down "
+        f"over the last {plain.warmdown_steps}. A warm-up "
         f"would rise over the first {warm.warmup_steps}.",
     )
 
@@ -406,9 +450,12 @@ def by_heart() -> Picture:
     drawn = lines(curves, x="step", y="bits per byte", y_from=0)
     best = min(rows, key=lambda row: row[2])
     return drawn.picture(
-        "Two curves: the one for the four stories falls to nearly zero, the one for other stories falls, turns and rises again.",
-        f"Training on four stories only. Other stories are easiest at step {best[0]}, with {best[2]:.1f} bits per byte. From there on the pupil learns by "
-        f"heart: at step {rows[-1][0]} it needs {rows[-1][1]:.1f} for the four stories and {rows[-1][2]:.1f} for the others.",
+        "Two curves: the one for the four stories falls to nearly zero, the one for other stories falls, turns and "
+        "rises again.",
+        f"Training on four stories only. Other stories are easiest at step {best[0]}, with {best[2]:.1f} bits per "
+        "byte. From there on the pupil learns by "
+        f"heart: at step {rows[-1][0]} it needs {rows[-1][1]:.1f} for the four stories and {rows[-1][2]:.1f} for "
+        "the others.",
     )
 
 
@@ -420,11 +467,14 @@ def trap() -> Picture:
         one = pupil.taught(20, vocab_size=V, num_iterations=20)
         score = evaluate.score_text(one.model, one.tokenizer, held)
         per_token[f"V = {V}"], per_byte[f"V = {V}"] = score.loss, score.bits_per_byte
-    drawn = stack(title("loss in nats a token"), bars(per_token), title("bits per byte"), bars(per_byte, ink="amber"), gap=6)
+    drawn = stack(
+        title("loss in nats a token"), bars(per_token), title("bits per byte"), bars(per_byte, ink="amber"), gap=6
+    )
     ratio = per_byte["V = 320"] / per_byte["V = 1024"]
     return drawn.picture(
         "Two pairs of bars: by loss per token the small vocabulary is better, by bits per byte the large one.",
-        f"The shorter the bar, the better. The small vocabulary wins by loss per token; per byte it needs {ratio:.1f} times as many bits.",
+        "The shorter the bar, the better. The small vocabulary wins by loss per token; per byte it needs "
+        f"{ratio:.1f} times as many bits.",
     )
 
 
@@ -441,8 +491,10 @@ def yardstick() -> Picture:
     }
     ink = {name: "violet" if "xz" in name else "accent" if "pupil" in name else "muted" for name in values}
     return bars(values, ink=ink).picture(
-        "Bars of bits per byte: plain text 8, then the new pupil, xz on the same stories, the trained pupil, and xz on many stories, the shortest.",
-        f"Bits for each byte of text; shorter is better. On the {len(held)} held-out stories the trained pupil needs {values['trained pupil']:.2f} and xz "
+        "Bars of bits per byte: plain text 8, then the new pupil, xz on the same stories, the trained pupil, and "
+        "xz on many stories, the shortest.",
+        f"Bits for each byte of text; shorter is better. On the {len(held)} held-out stories the trained pupil "
+        f"needs {values['trained pupil']:.2f} and xz "
         f"{values['xz, same stories']:.2f}.",
     )
 
@@ -469,6 +521,7 @@ def budget() -> Picture:
     grown = sizes["depth 32"] / sizes["depth 4"]
     return drawn.picture(
         "Bars by depth: the weights grow quickly, the operations even more.",
-        f"Models of five depths, each trained on 20 tokens for each weight. From depth 4 to depth 32 the weights grow {grown:.0f}-fold and the "
+        "Models of five depths, each trained on 20 tokens for each weight. From depth 4 to depth 32 the weights "
+        f"grow {grown:.0f}-fold and the "
         f"work {factor:,.0f}-fold. Each full unit in the lower half is a factor of ten.",
     )

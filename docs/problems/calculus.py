@@ -58,7 +58,10 @@ def steepness() -> Problem:
     return Problem(
         f"At some place the partial derivatives are {gx} and {gy}. How steep is it there, straight uphill?",
         size,
-        ["Straight uphill is along the gradient, and the slope there is the gradient's length.", f"${gx}^2 + {gy}^2 = {gx * gx + gy * gy}$, and its square root is {size}."],
+        [
+            "Straight uphill is along the gradient, and the slope there is the gradient's length.",
+            f"${gx}^2 + {gy}^2 = {gx * gx + gy * gy}$, and its square root is {size}.",
+        ],
     )
 
 
@@ -67,10 +70,15 @@ def chain_of_three() -> Problem:
     slopes = (2, -3, 4)
     answer = math.prod(slopes)
     return Problem(
-        f"A chain of three calculations has, at the place where we stand, links with the slopes {slopes[0]}, {slopes[1]} and {slopes[2]}. By how much does the last "
+        f"A chain of three calculations has, at the place where we stand, links with the slopes {slopes[0]}, "
+        f"{slopes[1]} and {slopes[2]}. By how much does the last "
         "output change for each unit of the first input?",
         answer,
-        ["Slopes of a chain are multiplied.", f"${slopes[0]} \\cdot ({slopes[1]}) \\cdot {slopes[2]} = {answer}$.", "The result is negative: the output falls when the input grows."],
+        [
+            "Slopes of a chain are multiplied.",
+            f"${slopes[0]} \\cdot ({slopes[1]}) \\cdot {slopes[2]} = {answer}$.",
+            "The result is negative: the output falls when the input grows.",
+        ],
     )
 
 
@@ -80,6 +88,9 @@ def pull_on_scores() -> Problem:
     return Problem(
         f"A model gave the right token a probability of {p:g}. What is the slope of the loss by that token's score?",
         round(p - 1, 2),
-        ["For the right token the slope is its probability minus one.", f"${p:g} - 1 = {p - 1:g}$: raising the score would lower the loss."],
+        [
+            "For the right token the slope is its probability minus one.",
+            f"${p:g} - 1 = {p - 1:g}$: raising the score would lower the loss.",
+        ],
         tolerance=0.001,
     )

@@ -35,7 +35,11 @@ def two_coins() -> Problem:
     return Problem(
         "Five fair coins all show heads. How surprising is that, in bits?",
         answer,
-        ["Each coin has the probability one half, which is a surprise of one bit.", "The surprises of things that have nothing to do with each other add up.", f"$5 \\cdot 1 = {answer}$."],
+        [
+            "Each coin has the probability one half, which is a surprise of one bit.",
+            "The surprises of things that have nothing to do with each other add up.",
+            f"$5 \\cdot 1 = {answer}$.",
+        ],
         unit="bits",
     )
 
@@ -45,7 +49,8 @@ def mean_surprise() -> Problem:
     guesses = (0.5, 0.5, 0.125)
     each = [-math.log2(p) for p in guesses]
     return Problem(
-        "A model gave the three real tokens of a text the probabilities 1/2, 1/2 and 1/8. What is its mean surprise in bits? (two decimals)",
+        "A model gave the three real tokens of a text the probabilities 1/2, 1/2 and 1/8. What is its mean "
+        "surprise in bits? (two decimals)",
         round(sum(each) / 3, 2),
         [
             f"The surprises are {each[0]:g}, {each[1]:g} and {each[2]:g} bits.",
@@ -60,9 +65,13 @@ def perplexity() -> Problem:
     """From a loss to a perplexity."""
     choices = 512
     return Problem(
-        f"A new model has a vocabulary of {choices} tokens and a loss of {math.log(choices):.3f} nats. What is its perplexity?",
+        f"A new model has a vocabulary of {choices} tokens and a loss of {math.log(choices):.3f} nats. What is its "
+        "perplexity?",
         choices,
-        ["Perplexity is $e$ raised to the loss.", f"The loss is $\\log {choices}$, and $e$ raised to the logarithm of a number is that number: {choices}."],
+        [
+            "Perplexity is $e$ raised to the loss.",
+            f"The loss is $\\log {choices}$, and $e$ raised to the logarithm of a number is that number: {choices}.",
+        ],
     )
 
 

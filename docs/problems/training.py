@@ -14,7 +14,8 @@ def first_loss() -> Problem:
     vocabulary = 1024
     answer = math.log(vocabulary)
     return Problem(
-        f"A new model has a vocabulary of {vocabulary:,} tokens. Which loss do you expect before the first step? (two decimals)",
+        f"A new model has a vocabulary of {vocabulary:,} tokens. Which loss do you expect before the first step? "
+        "(two decimals)",
         round(answer, 2),
         [
             f"A model that knows nothing gives each token the probability $1/{vocabulary}$.",
@@ -35,7 +36,7 @@ def certain_guess() -> Problem:
         p,
         [
             f"The loss is $-\\log p$, so $\\log p = -{loss:.3f}$.",
-            "The exponential function undoes the logarithm: $p = e^{-%.3f}$." % loss,
+            f"The exponential function undoes the logarithm: $p = e^{{-{loss:.3f}}}$.",
             f"That is {math.exp(-loss):.2f}.",
         ],
         tolerance=0.005,
@@ -49,10 +50,14 @@ def one_descent() -> Problem:
     for number in (1, 2):
         slope = 2 * (w - goal)
         new = w - rate * slope
-        steps.append(f"Step {number}: the slope is $2 \\cdot ({w:g} - {goal:g}) = {slope:g}$, so $w = {w:g} - {rate:g} \\cdot {slope:g} = {new:g}$.")
+        steps.append(
+            f"Step {number}: the slope is $2 \\cdot ({w:g} - {goal:g}) = {slope:g}$, so $w = {w:g} - {rate:g} "
+            f"\\cdot {slope:g} = {new:g}$."
+        )
         w = new
     return Problem(
-        f"The loss is $(w - {goal:g})^2$, with slope $2(w - {goal:g})$. Start at $w = 10$ and take two steps with a learning rate of {rate:g}. Where is $w$?",
+        f"The loss is $(w - {goal:g})^2$, with slope $2(w - {goal:g})$. Start at $w = 10$ and take two steps with a "
+        f"learning rate of {rate:g}. Where is $w$?",
         round(w, 2),
         steps,
         tolerance=0.005,
@@ -91,7 +96,8 @@ def rounds() -> Problem:
         "How many rounds of forward and backward does each process do for one step?",
         answer,
         [
-            f"In one round a process reads ${plan.device_batch_size} \\cdot {plan.model.sequence_len} = {once}$ tokens.",
+            f"In one round a process reads ${plan.device_batch_size} \\cdot {plan.model.sequence_len} = {once}$ "
+            "tokens.",
             f"Two processes read ${2 * once}$ tokens together.",
             f"${plan.total_batch_size} / {2 * once} = {answer}$.",
         ],
@@ -103,7 +109,8 @@ def adam_stride() -> Problem:
     """The first step of Adam."""
     rate, slope = 0.01, 0.0004
     return Problem(
-        f"A weight has the slope {slope:g} at the very first step. AdamW's learning rate is {rate:g}. How far does the weight move?",
+        f"A weight has the slope {slope:g} at the very first step. AdamW's learning rate is {rate:g}. How far does "
+        "the weight move?",
         rate,
         [
             "At the first step, corrected for its start at zero, the mean of the slopes is the slope itself.",
@@ -120,11 +127,13 @@ def stretch_round() -> Problem:
     x = 0.5
     answer = a * x + b * x**3 + c * x**5
     return Problem(
-        f"A stretch is {x:g}. What is it after one round of $x \\mapsto 3.4445\\,x - 4.775\\,x^3 + 2.0315\\,x^5$? (two decimals)",
+        f"A stretch is {x:g}. What is it after one round of $x \\mapsto 3.4445\\,x - 4.775\\,x^3 + 2.0315\\,x^5$? "
+        "(two decimals)",
         round(answer, 2),
         [
             f"$x^3 = {x**3:g}$ and $x^5 = {x**5:g}$.",
-            f"$3.4445 \\cdot {x:g} = {a * x:.4f}$, $4.775 \\cdot {x**3:g} = {-b * x**3:.4f}$, $2.0315 \\cdot {x**5:g} = {c * x**5:.4f}$.",
+            f"$3.4445 \\cdot {x:g} = {a * x:.4f}$, $4.775 \\cdot {x**3:g} = {-b * x**3:.4f}$, $2.0315 \\cdot "
+            f"{x**5:g} = {c * x**5:.4f}$.",
             f"${a * x:.4f} - {-b * x**3:.4f} + {c * x**5:.4f} = {answer:.4f}$.",
         ],
         tolerance=0.005,
@@ -136,7 +145,8 @@ def half_rate() -> Problem:
     plan = train.Plan.from_depth(4, num_iterations=500, warmdown_ratio=0.4)
     step = next(step for step in range(plan.num_iterations) if optim.lr_multiplier(step, plan) <= 0.5)
     return Problem(
-        f"A run has {plan.num_iterations} steps, numbered from 0. The rate is full at first and falls evenly to zero over the "
+        f"A run has {plan.num_iterations} steps, numbered from 0. The rate is full at first and falls evenly to "
+        "zero over the "
         f"last {plan.warmdown_ratio:.0%} of the steps. At which step is it exactly one half?",
         step,
         [
@@ -152,10 +162,12 @@ def bits_per_byte() -> Problem:
     loss, length = 2.0, 4.0
     answer = loss / math.log(2) / length
     return Problem(
-        f"A model has a loss of {loss:g} nats a token, and a token holds {length:g} bytes on average. How many bits per byte is that? (two decimals)",
+        f"A model has a loss of {loss:g} nats a token, and a token holds {length:g} bytes on average. How many bits "
+        "per byte is that? (two decimals)",
         round(answer, 2),
         [
-            f"One bit is $\\ln 2 = {math.log(2):.3f}$ nats, so {loss:g} nats are ${loss:g} / {math.log(2):.3f} = {loss / math.log(2):.3f}$ bits.",
+            f"One bit is $\\ln 2 = {math.log(2):.3f}$ nats, so {loss:g} nats are ${loss:g} / {math.log(2):.3f} = "
+            f"{loss / math.log(2):.3f}$ bits.",
             f"They are spread over {length:g} bytes: ${loss / math.log(2):.3f} / {length:g} = {answer:.3f}$.",
         ],
         tolerance=0.005,
@@ -169,12 +181,15 @@ def which_model() -> Problem:
     bits = {name: loss / math.log(2) / length for name, (loss, length) in (("A", first), ("B", second))}
     best = min(bits, key=bits.__getitem__)
     return Problem(
-        f"Model A has a loss of {first[0]:g} nats a token at {first[1]:g} bytes a token. Model B has {second[0]:g} nats a token at {second[1]:g} bytes a token. "
+        f"Model A has a loss of {first[0]:g} nats a token at {first[1]:g} bytes a token. Model B has {second[0]:g} "
+        f"nats a token at {second[1]:g} bytes a token. "
         "Which one predicts the text better, A or B?",
         best,
         [
-            f"A needs ${first[0]:g} / {first[1]:g} = {first[0] / first[1]:.3f}$ nats for a byte, which is {bits['A']:.2f} bits.",
-            f"B needs ${second[0]:g} / {second[1]:g} = {second[0] / second[1]:.3f}$ nats for a byte, which is {bits['B']:.2f} bits.",
+            f"A needs ${first[0]:g} / {first[1]:g} = {first[0] / first[1]:.3f}$ nats for a byte, which is "
+            f"{bits['A']:.2f} bits.",
+            f"B needs ${second[0]:g} / {second[1]:g} = {second[0] / second[1]:.3f}$ nats for a byte, which is "
+            f"{bits['B']:.2f} bits.",
             f"The fewer the better: {best}.",
         ],
     )
@@ -190,7 +205,9 @@ def price_of_a_run() -> Problem:
         answer // 10**15,
         [
             f"Each token costs $6 \\cdot {weights} = {6 * weights}$ operations.",
-            f"All tokens cost ${6 * weights} \\cdot {tokens} = {answer:.1e}$.".replace("e+", " \\cdot 10^{").replace("$.", "}$."),
+            f"All tokens cost ${6 * weights} \\cdot {tokens} = {answer:.1e}$.".replace("e+", " \\cdot 10^{").replace(
+                "$.", "}$."
+            ),
         ],
     )
 
@@ -199,7 +216,8 @@ def twice_as_large() -> Problem:
     """How the cost grows with the size."""
     answer = 3**2
     return Problem(
-        "You train a model with three times the weights, on three times the text, as the rule asks. How many times as much work is it?",
+        "You train a model with three times the weights, on three times the text, as the rule asks. How many times "
+        "as much work is it?",
         answer,
         ["Each token costs three times as much.", "There are three times as many tokens.", f"$3 \\cdot 3 = {answer}$."],
     )
@@ -211,12 +229,15 @@ def tokens_for_depth() -> Problem:
     counted = accounting.count_parameters(config)
     answer = accounting.compute_optimal_tokens(config)
     return Problem(
-        f"A model of depth 1 has a width of {config.n_embd} and {config.vocab_size:,} tokens in its vocabulary. A block holds "
-        "$12 \\cdot C^2$ weights, embedding and head hold $V \\cdot C$ each. How many tokens does it deserve by the rule of twenty?",
+        f"A model of depth 1 has a width of {config.n_embd} and {config.vocab_size:,} tokens in its vocabulary. A "
+        "block holds "
+        "$12 \\cdot C^2$ weights, embedding and head hold $V \\cdot C$ each. How many tokens does it deserve by "
+        "the rule of twenty?",
         answer,
         [
             f"The block: $12 \\cdot {config.n_embd}^2 = {counted.matrices}$.",
-            f"Embedding and head: $2 \\cdot {config.vocab_size} \\cdot {config.n_embd} = {counted.embedding + counted.head}$.",
+            f"Embedding and head: $2 \\cdot {config.vocab_size} \\cdot {config.n_embd} = "
+            f"{counted.embedding + counted.head}$.",
             f"Together {counted.total:,} weights; $20 \\cdot {counted.total} = {answer}$ tokens.",
         ],
         unit="tokens",
