@@ -124,7 +124,7 @@ class Flattener:
         options: dict[str, str] = {}
         while body and re.match(r"\s*:[\w-]+:", body[0]):
             key, _, value = body[0].strip()[1:].partition(":")
-            options[key] = value.strip()
+            options[key] = value.strip().strip("\"'")
             body = body[1:]
         if name in DROPPED:
             return []
@@ -182,9 +182,9 @@ class Flattener:
         for first, last in sorted(cuts, reverse=True):
             text = text[:first] + text[last:]
         text = _LINK.sub(lambda match: self._link(match, docname), text)
-        return _SPAN_OR_ROLE.sub(lambda m: self._role(m[1][1:-1], m[3]) if m[1] else m[0], text)
+        return _SPAN_OR_ROLE.sub(lambda m: self._role(m[1][1:-1], m[3], docname) if m[1] else m[0], text)
 
-    def _role(self, name: str, content: str) -> str:
+    def _role(self, name: str, content: str, docname: str) -> str:
         title, _, target = content.rpartition("<")
         title, target = (title.strip(), target.rstrip("> ")) if title else ("", content.strip())
         handlers: dict[str, Callable[[], str]] = {
@@ -193,7 +193,7 @@ class Flattener:
             "cite": lambda: f"({self.works[target].short}, {self.works[target].url})",
             "math": lambda: f"${content}$",
             "claim": lambda: f"`{self.claims[target]}`",
-            "doc": lambda: title or self._title(target) or target,
+            "doc": lambda: self._to(title, self._page(target, docname), "", docname) or target,
             "ref": lambda: title or target,
         }
         if name in handlers:
@@ -206,13 +206,9 @@ class Flattener:
             return f"`{title or target.removeprefix('~')}`"
         return title or content
 
-    def _title(self, target: str) -> str:
-        name = target.lstrip("/")
-        for candidate in (name, *(d for d in self.homes if d.endswith(f"/{name}"))):
-            path = self.project.docs / f"{candidate}.md"
-            if path.is_file():
-                return guides.title(path.read_text(encoding="utf-8"))
-        return ""
+    def _title(self, docname: str) -> str:
+        path = self.project.docs / f"{docname}.md"
+        return guides.title(path.read_text(encoding="utf-8")) if path.is_file() else ""
 
     def _link(self, match: re.Match[str], docname: str) -> str:
         text, target = match[1], match[2]
@@ -223,14 +219,17 @@ class Flattener:
             return f"[{text or anchor[9:]}](VERIFICATION.md#{slug(anchor[9:])})"
         if anchor.startswith("claim-"):
             return f"{text} (`{self.claims.get(anchor[6:], anchor)}`)".strip()
-        if page.startswith("/"):
-            there = page.lstrip("/").removesuffix(".md")
-        else:
-            there = (
-                posixpath.normpath(posixpath.join(posixpath.dirname(docname), page.removesuffix(".md")))
-                if page
-                else docname
-            )
+        return self._to(text, self._page(page, docname) if page else docname, anchor, docname)
+
+    @staticmethod
+    def _page(target: str, docname: str) -> str:
+        """The docname that a target means on a page."""
+        if target.startswith("/"):
+            return target.lstrip("/").removesuffix(".md")
+        return posixpath.normpath(posixpath.join(posixpath.dirname(docname), target.removesuffix(".md")))
+
+    def _to(self, text: str, there: str, anchor: str, docname: str) -> str:
+        """A link to another page where a file holds it; its text where none does."""
         title = self._title(there)
         home = self.homes.get(there, "")
         if not home:
