@@ -432,8 +432,8 @@ class Tokenizer:
         (:func:`nanochat.evaluate.bits_per_byte`).
 
         Guide:
-            "That is used when a model is measured: its score is counted for each byte of text, and signs that
-            are no text must not improve it." (nano/tokenization/encoding)
+            "When a model is measured, its score is counted for each byte of text, and signs that are no text
+            must not improve it." (nano/tokenization/encoding)
         """
         return [*map(len, self._bytes[: -len(SPECIAL_TOKENS)]), *(0 for _ in SPECIAL_TOKENS)]
 

@@ -9,11 +9,11 @@ from functools import lru_cache
 import regex
 
 from docs._ext.claims import check, claim, mutant
-from docs._ext.mutation import edited
+from docs._ext.mutation import edited, swapped
 from docs.texts import ALICE, ARTICLE_ONE, RHYME, alice, alice_chapter_one, alice_split
 from docs.texts.references import RECORD, compared
 from nanochat.accounting import count_parameters
-from nanochat.bpe import Merge, encode_word, split_text, train_bpe_python
+from nanochat.bpe import Merge, count_words, encode_word, merge_pair, split_text, train_bpe_python
 from nanochat.gpt import GPTConfig
 from nanochat.tokenizer import SPECIAL_TOKENS, SPLIT_PATTERN, Tokenizer
 
@@ -347,6 +347,23 @@ def trainers_agree() -> str:
     slow = train_bpe_python([text], 759, SPLIT_PATTERN)
     check(slow, learned().merges, "both trainers learn the same tokens in the same order")
     return f"From the ten chapters both learn the same {len(slow)} tokens, in the same order."
+
+
+@claim("tok-touched", about=PYTHON, killed_by="old-pairs-kept", reads=ALICE)
+def touched() -> str:
+    words = count_words([alice_split()[0]], SPLIT_PATTERN)
+    calls, original = 0, merge_pair
+
+    def counting(word: list[int], pair: tuple[int, int], new: int) -> list[int]:
+        nonlocal calls
+        calls += 1
+        return original(word, pair, new)
+
+    with swapped("nanochat.bpe.merge_pair", counting):
+        merges = train_bpe_python([alice_split()[0]], 759, SPLIT_PATTERN)
+    mean = calls / len(merges)
+    check.below(mean, len(words) / 20, "a merge touches a small part of the words")
+    return f"In the ten chapters a merge touches {mean:.0f} of the {len(words):,} different words on average."
 
 
 @claim("tok-no-crossing", about=PYTHON, killed_by="words-uncut", reads=ALICE)
