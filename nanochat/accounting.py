@@ -72,6 +72,9 @@ def flops_per_token(config: GPTConfig, sequence_len: int | None = None) -> int:
     Example:
         >>> flops_per_token(GPTConfig.from_depth(4), sequence_len=512)
         50331648
+
+    Guide:
+        "So learning from one token takes about six operations for each weight:" (nano/training/budget)
     """
     counted = count_parameters(config)
     length = config.sequence_len if sequence_len is None else sequence_len
@@ -112,5 +115,9 @@ def compute_optimal_tokens(config: GPTConfig) -> int:
     Example:
         >>> compute_optimal_tokens(GPTConfig.from_depth(4, vocab_size=16384))
         230686720
+
+    Guide:
+        "Model and text should grow together, and a good rule of thumb is twenty tokens for each weight."
+        (nano/training/budget)
     """
     return CHINCHILLA_RATIO * count_parameters(config).total

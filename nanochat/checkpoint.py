@@ -322,6 +322,10 @@ def resume(
     Raises:
         InputError: If the checkpoint is missing or damaged, or plan, tokenizer or data differ: one line for each
             difference.
+
+    Guide:
+        "If any of these is forgotten, the run goes on, and nobody notices that it is another run."
+        (nano/training/budget)
     """
     saved = read_saved(directory, step)
     _check_tokenizer(saved, tokenizer_fingerprint)

@@ -81,6 +81,10 @@ class TokenLoader:
         ([[0, 5, 0, 3, 4, 0, 1, 2]], [[5, 0, 3, 4, 0, 1, 2, -1]])
         >>> loader.epoch
         1
+
+    Guide:
+        "A row that began in the middle would ask the pupil to go on with a tale whose start it never saw."
+        (nano/training/index)
     """
 
     def __init__(
@@ -137,6 +141,10 @@ class TokenLoader:
         Returns:
             ``inputs`` and ``targets``, both ``(B, T)`` and int64. ``targets[b, t]`` is the token after
             ``inputs[b, t]``, or -1 where nothing is to be predicted.
+
+        Guide:
+            "The targets are the inputs, moved one place to the left: the answer at each place is the token that
+            stands at the next." (nano/training/index)
         """
         rows = np.empty((self.batch_size, self.sequence_len + 1), dtype=np.int64)
         mine = range(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)

@@ -66,6 +66,10 @@ def score_text(
 
     Raises:
         InputError: If there is no text.
+
+    Guide:
+        "A text longer than the context is cut into rows so that each of its bytes is counted exactly once."
+        (nano/training/measuring)
     """
     lengths = torch.tensor(tokenizer.n_bytes_per_token())
     context = model.config.sequence_len
@@ -121,6 +125,10 @@ def bits_per_byte(model: GPT, tokenizer: Tokenizer, documents: Iterable[str], ba
 
     Raises:
         InputError: If there is no text.
+
+    Guide:
+        "It is the number of yes-or-no answers that the model still needs for each byte of the text."
+        (nano/training/measuring)
     """
     return score_text(model, tokenizer, documents, batch_size).bits_per_byte
 
@@ -143,6 +151,10 @@ def xz_bits_per_byte(documents: Iterable[str]) -> float:
     Example:
         >>> xz_bits_per_byte(["to be or not to be, "] * 1000) < 0.1
         True
+
+    Guide:
+        "So it profits from a long text that repeats itself, and it has a hard time with a short one."
+        (nano/training/measuring)
     """
     text = "\n".join(documents).encode()
     if not text:

@@ -68,6 +68,9 @@ class Plan(Recipe):
 
     Raises:
         InputError: If a value is out of range, or the batch does not divide evenly.
+
+    Guide:
+        "A model that reads each story once or twice has no chance to learn it by heart." (nano/training/measuring)
     """
 
     model: GPTConfig
@@ -290,6 +293,10 @@ def train_step(state: TrainState) -> StepMetrics:
 
     Raises:
         InputError: If the loss or the gradient is not finite.
+
+    Guide:
+        "Then each of its numbers is moved a tiny bit, in the direction that would have made the surprise smaller."
+        (nano/training/index)
     """
     begin = time.perf_counter()
     plan, model = state.plan, state.model
@@ -382,6 +389,10 @@ def faster_dtype(plan: Plan, runtime: Runtime, rows: int | None = None) -> tuple
 
     Returns:
         The faster precision and its speed in tokens a second.
+
+    Guide:
+        "On ordinary processors it can be twice as fast or twenty times slower, and nothing but a trial tells."
+        (nano/training/budget)
     """
     n_rows = plan.device_batch_size if rows is None else rows
     shape = (n_rows, plan.model.sequence_len)

@@ -142,8 +142,8 @@ def muon_scale_gone() -> Any:
 def embedding_to_muon() -> Any:
     return edited(
         "nanochat.optim.make_optimizers",
-        "muon = Muon(model.blocks.parameters()",
-        "muon = Muon([*model.blocks.parameters(), *model.embed.parameters()]",
+        "model.blocks.parameters()",
+        "[*model.blocks.parameters(), *model.embed.parameters()]",
         '{"params": list(model.embed.parameters()), "lr": plan.embedding_lr * shrink},',
         "",
     )

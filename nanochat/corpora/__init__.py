@@ -102,6 +102,9 @@ def split_of(text: str) -> str:
     Example:
         >>> split_of("Once there was a mouse.")
         'train'
+
+    Guide:
+        "The same text always gets the same number, on every machine." (nano/training/measuring)
     """
     number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
     return "val" if number % 100 < VAL_PERCENT else "train"
