@@ -33,6 +33,7 @@ function render(tex, display) {
 MATHML_LINK = re.compile(rf' href="{SCHEME}[^"]*"')
 ANNOTATION = re.compile(r"(<annotation[^>]*>).*(</annotation>)", re.S)
 HTML_LINK = re.compile(rf'<a( class="[^"]*")? href="{SCHEME}([^"]*)"')
+BOUNDED = re.compile(rf"(\\mathop\{{\\href\{{{SCHEME}[^{{}}]*\}}\{{[^{{}}]*\}}\}})(?=[_^])")
 ROOT_SIGN = re.compile(r'(<span class="hide-tail"[^>]*>)(<svg.*?</svg>)(</span>)', re.S)
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ class Renderer:
 
         try:
             self._katex(tex, display)  # first as it was written, so that an error speaks of the writer's own text
-            out = self._katex(marked.tex, display)
+            # KaTeX sets bounds below a displayed sum, but not by itself below one that is wrapped in a link
+            out = self._katex(BOUNDED.sub(r"\1\\limits ", marked.tex) if display else marked.tex, display)
         except quickjs.JSException as error:
             return "", f"KaTeX cannot read the formula {tex.strip()!r}: {str(error).splitlines()[0]}"
         mathml, sep, rest = out.partition("</math>")
