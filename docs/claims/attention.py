@@ -446,6 +446,36 @@ def attention_lesson_alone() -> str:
     return "With attention silenced, the same 50 steps leave it guessing: fewer than 30 of 100 answers are right."
 
 
+# ---- the pages of mathematics ----
+
+
+@claim("maths-clockwise", about="nanochat.gpt.apply_rotary", killed_by=("rotation-reversed", "no-rotation"))
+def maths_clockwise() -> str:
+    """Turn the arrow (1, 0) to position 1."""
+    cos, sin = gpt.rotary_tables(2, 2)
+    turned = gpt.apply_rotary(torch.tensor([1.0, 0.0]).view(1, 1, 1, 2).expand(1, 2, 1, 2), cos, sin)[0, 1, 0]
+    check.close(turned.norm().item(), 1.0, "the length of the turned arrow", abs=1e-6)
+    across, down = turned.tolist()
+    check.below(down, 0.0, "the arrow points downwards, with the hands of a clock")
+    place = f"({across:.2f}, −{-down:.2f})"
+    return f"At position 1 the code has turned the arrow (1, 0) to {place}, and its length is still 1."
+
+
+@claim("maths-rms-length", about="nanochat.gpt.rms_norm", killed_by=("no-norm", "norm-by-sum"))
+def maths_rms_length() -> str:
+    """Normalise vectors of 64 numbers."""
+    lengths = gpt.rms_norm(3 * vectors(10, 64)).norm(dim=-1)
+    check.close(lengths, torch.full((10,), 8.0), "the length of each normalised vector of 64 numbers", abs=1e-4)
+    return f"Whatever vector of 64 numbers goes into `rms_norm`, an arrow of length {lengths[0]:.0f} comes out."
+
+
+@claim("maths-soft-cap", about="nanochat.gpt.soft_cap", killed_by=("softcap-clips", "no-softcap"))
+def maths_soft_cap() -> str:
+    """Bend two numbers."""
+    one, many = gpt.soft_cap(torch.tensor([1.0, 20.0]), GPTConfig().softcap).tolist()
+    return f"It bends 1 to {one:.3f}, which is hardly at all, and 20 to {many:.2f}."
+
+
 # ---- mutants ----
 
 

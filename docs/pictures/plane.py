@@ -19,6 +19,8 @@ class Arrow:
     """Its colour."""
     start: tuple[float, float] = (0.0, 0.0)
     """Where it begins."""
+    beside: bool = False
+    """Its name stands beside its middle, on the right of one who walks along it, and not at its tip."""
 
 
 def plane(
@@ -63,6 +65,9 @@ def plane(
         tip = place(one.end)
         away = math.atan2(one.end[1] - one.start[1], one.end[0] - one.start[0])
         half = 4.2 * len(name)
+        if one.beside:
+            tip = tuple((a + b) / 2 for a, b in zip(place(one.start), tip, strict=True))
+            away -= math.pi / 2
         centre = tip[0] + (half + 6) * math.cos(away), tip[1] - 13 * math.sin(away) - (6 if abs(away) < 0.1 else 0)
         centre = min(max(centre[0], half), WIDTH - half), max(centre[1], 8)
         shapes.append(label(*centre, name, SMALL + 1, one.ink, bold=True))

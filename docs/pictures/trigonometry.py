@@ -18,8 +18,8 @@ def ant_on_circle() -> Picture:
     drawing = plane(
         {
             "the ant": Arrow((across, up), "violet"),
-            "cosine": Arrow((across, 0), "accent"),
-            "sine": Arrow((across, up * 0.97), "amber", (across, 0)),
+            "cosine": Arrow((across, 0), "accent", beside=True),
+            "sine": Arrow((across, up * 0.97), "amber", (across, 0), beside=True),
         },
         (-1.3, 1.9),
         (-1.2, 1.2),

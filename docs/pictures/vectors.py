@@ -19,9 +19,9 @@ def adding() -> Picture:
     total, double = (first + second).tolist(), (2 * first).tolist()
     drawing = plane(
         {
-            "[4, 2]": Arrow(tuple(double), "line"),
+            "[4, 2]": Arrow(tuple(double), "muted"),
             "[2, 1]": Arrow((2, 1), "accent"),
-            "then [1, 2]": Arrow(tuple(total), "amber", (2, 1)),
+            "then [1, 2]": Arrow(tuple(total), "amber", (2, 1), beside=True),
             "[3, 3]": Arrow(tuple(total), "violet"),
         },
         (-0.5, 5.5),
@@ -30,7 +30,7 @@ def adding() -> Picture:
     return drawing.picture(
         alt="Squared paper. An arrow goes two right and one up, a second one from its tip one right and two up. A "
         "third arrow goes straight from the start to the end.",
-        caption=f"Walk $[2, 1]$, then $[1, 2]$, and you arrive at $[{total[0]:.0f}, {total[1]:.0f}]$. The pale arrow "
+        caption=f"Walk $[2, 1]$, then $[1, 2]$, and you arrive at $[{total[0]:.0f}, {total[1]:.0f}]$. The grey arrow "
         f"is twice $[2, 1]$: the same direction, {torch.tensor(double).norm() / first.norm():.0f} times as long.",
     )
 
@@ -79,9 +79,9 @@ def row_meets_column() -> Picture:
         title("left: row 2 is used"),
         grid([[None] * 3, JUDGES[1].tolist()], ["row 1", "row 2"], show=whole),
         title("right: column 1 is used"),
-        grid([[row[0], None] for row in apples.tolist()], ["", "", ""], ["column 1", "column 2"], show=whole),
+        grid([[row[0], None] for row in apples.tolist()], ["", "", ""], ["col 1", "col 2"], show=whole),
         title("result: row 2, column 1"),
-        grid([[None, None], [product[1, 0].item(), None]], ["row 1", "row 2"], ["column 1", "column 2"], show=whole),
+        grid([[None, None], [product[1, 0].item(), None]], ["row 1", "row 2"], ["col 1", "col 2"], show=whole),
         gap=10,
     )
     return drawing.picture(
