@@ -45,11 +45,14 @@ def orthogonalize(g: Tensor, rounds: int = 5) -> Tensor:
         >>> stretches = torch.linalg.svdvals(orthogonalize(torch.diag(torch.tensor([4.0, 1.0, 0.1]))))
         >>> bool((stretches > 0.6).all() and (stretches < 1.3).all())
         True
+
+    Guide:
+        "It only changes each stretch x, and each in the same way, by a simple formula:" (nano/training/optimizers)
     """
     a, b, c = NEWTON_SCHULZ
     tall = g.size(-2) > g.size(-1)
     x = g.mT if tall else g  # the smaller square product is cheaper
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # no stretch is above the norm of all
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)  # no stretch is above the norm of all
     for _ in range(rounds):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
@@ -68,13 +71,23 @@ class Muon(torch.optim.Optimizer):
         lr: The learning rate :math:`\eta`.
         momentum: The share of the running mean that is kept at each step.
         weight_decay: The share of the weights, times the learning rate, that each step takes away.
+        dtype: The precision of :func:`orthogonalize`; None means that of the matrices. Its rounds even out much of
+            what bfloat16 rounds off, so it may be the precision of the model's arithmetic.
 
     Raises:
         InputError: If a parameter is not a matrix.
+
+    Guide:
+        "It keeps the directions of the gradient and sets all stretches to about one." (nano/training/optimizers)
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[Tensor],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        dtype: torch.dtype | None = None,
     ) -> None:
         params = list(params)
         for p in params:
@@ -83,6 +96,7 @@ class Muon(torch.optim.Optimizer):
                     f"Muon moves matrices; a parameter of shape {tuple(p.shape)} belongs to AdamW"
                 )
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:
@@ -107,7 +121,7 @@ class Muon(torch.optim.Optimizer):
         gradients = [p.grad for p in same]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
         ahead = torch._foreach_lerp(gradients, means, momentum)
-        updates = orthogonalize(torch.stack(ahead)).unbind()
+        updates = orthogonalize(torch.stack(ahead).to(self.dtype)).to(same[0].dtype).unbind()
         if group["weight_decay"]:
             torch._foreach_mul_(same, 1 - lr * group["weight_decay"])
         torch._foreach_add_(same, list(updates), alpha=-lr * scale)
@@ -123,6 +137,10 @@ def make_optimizers(model: GPT, plan: Plan) -> list[torch.optim.Optimizer]:
     Returns:
         AdamW over embedding and head, then Muon over the matrices of the blocks. Each parameter group remembers
         its first learning rate as ``initial_lr``.
+
+    Guide:
+        "AdamW moves the embedding and the head; Muon moves the matrices inside the blocks."
+        (nano/training/optimizers)
     """
     shrink = (model.config.n_embd / REFERENCE_WIDTH) ** -0.5
     adamw = torch.optim.AdamW(
@@ -135,7 +153,9 @@ def make_optimizers(model: GPT, plan: Plan) -> list[torch.optim.Optimizer]:
         weight_decay=0.0,
         fused=True,
     )
-    muon = Muon(model.blocks.parameters(), lr=plan.matrix_lr, weight_decay=plan.weight_decay)
+    muon = Muon(
+        model.blocks.parameters(), plan.matrix_lr, weight_decay=plan.weight_decay, dtype=model.compute_dtype
+    )
     for optimizer in (adamw, muon):
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -160,6 +180,10 @@ def lr_multiplier(step: int, plan: Plan) -> float:
         >>> plan = Plan.from_depth(1, num_iterations=10, warmup_ratio=0.2, warmdown_ratio=0.5)
         >>> [round(lr_multiplier(step, plan), 2) for step in range(10)]
         [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2]
+
+    Guide:
+        "A large learning rate moves quickly through the landscape, but it cannot settle."
+        (nano/training/optimizers)
     """
     if step < plan.warmup_steps:
         return (step + 1) / plan.warmup_steps
