@@ -611,6 +611,13 @@ def schedule() -> str:
     )
 
 
+@claim("optim-warmdown-pays", about="nanochat.optim.lr_multiplier", killed_by="warmdown-skipped")
+def warmdown_pays() -> str:
+    with_it, without = (last_loss(pupil.taught(warmdown_ratio=ratio)) for ratio in (0.4, 0.0))
+    check.below(with_it, without - 0.02, "the mean loss of the last ten steps is lower with a warm-down")
+    return "The pupil's run, repeated without a warm-down, ends at a higher loss."
+
+
 @claim("optim-clip", about="nanochat.train.train_step", killed_by="clip-off")
 def clip() -> str:
     found = []
