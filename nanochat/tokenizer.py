@@ -413,8 +413,7 @@ class Tokenizer:
             InputError: If there is no such special token; an ordinary token is none.
 
         Guide:
-            "The number of a special token is had in one way only. A program asks for it by name:"
-            (nano/tokenization/encoding)
+            "The number of a special token is had in one way only." (nano/tokenization/encoding)
         """
         if name not in self._special_ids:
             raise InputError(f"{name!r} is not a special token: use one of {', '.join(SPECIAL_TOKENS)}")

@@ -105,7 +105,7 @@ def not_blue() -> Problem:
     """One minus a probability."""
     answer = round(1 - (0.15 + 0.25), 2)
     return Problem(
-        question="A model gives *cat* a probability of $0.15$ and *dog* one of $0.25$. Which probability is "
+        question="A model gives *cat* a probability of $0.15$ and *dog* one of $0.25$. How much is "
         "left for all other tokens?",
         answer=answer,
         steps=["*cat* or *dog*: add, $0.15 + 0.25 = 0.4$.", f"Everything else: $1 - 0.4 = {answer}$."],
@@ -118,7 +118,7 @@ def two_in_a_row() -> Problem:
     answer = round(0.5 * 0.2 * 0.9, 3)
     return Problem(
         question="A model gives the three tokens of an answer the probabilities $0.5$, $0.2$ and $0.9$, one "
-        "after the other. Which probability has the whole answer?",
+        "after the other. How likely is the whole answer?",
         answer=answer,
         steps=["One after the other: multiply.", "$0.5 \\times 0.2 = 0.1$.", f"$0.1 \\times 0.9 = {answer}$."],
         tolerance=0.0005,
