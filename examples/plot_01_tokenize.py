@@ -45,7 +45,7 @@ train_bpe_python(train[:2000], 1500, SPLIT_PATTERN, on_merge=merges.append)
 for merge in [*merges[:12], *merges[99:1500:200]]:
     left, right, new = map(show_piece, (merge.left, merge.right, merge.token))
     print(
-        f"token {merge.id:4}   {left:>7} + {right:6} = {new:10} seen {merge.count:6,} times"
+        f"token {merge.id:4}   {left:>7} + {right:6} = {new:9} seen {merge.count:6,} x"
     )
 
 # %%
@@ -70,7 +70,9 @@ for number in (1, 7, 40, 200, 1000):
     label = f"“{show_piece(merge.token)}”"
     axes.annotate(label, (number, merge.count), (6, 5), textcoords="offset points")
 axes.set(xlabel="merge", ylabel="times the pair was seen")
-axes.set(title="Each merge is rarer than the last", ylim=(None, 2 * merges[0].count))
+axes.set(
+    title="Each merge is rarer than the last", ylim=(None, 2 * merges[0].count)
+)
 # sphinx_gallery_start_ignore
 from nanochat.figures import describe
 
@@ -118,7 +120,9 @@ def draw(token: bytes, left: int) -> tuple[float, int]:
             axes.plot([x, end[0]], [y, end[1]], color="C0", linewidth=1, zorder=1)
         label += f"\n{merge.id}"
         drawn.append(merge)
-    axes.text(x, y, label, ha="center", va="center", fontsize=7.5, bbox=box, zorder=2)
+    axes.text(
+        x, y, label, ha="center", va="center", fontsize=7.5, bbox=box, zorder=2
+    )
     return x, y
 
 
@@ -157,7 +161,7 @@ class Rows(dict):
 
 
 def checked(pieces: list[bytes], text: str):
-    """Return the pieces as a row, after checking that nothing of the text was lost."""
+    """Return the pieces as a row, after checking that nothing is lost."""
     if b"".join(pieces) != text.encode():
         raise ValueError(f"the tokens do not join to {text!r}")
     return token_html(pieces)
@@ -182,9 +186,7 @@ same_text = Tokenizer.train(train[:2000], vocab_size=len(merges) + 265)
 if same_text.merges != [merge.token for merge in merges]:
     raise ValueError("rustbpe and the readable trainer learned different merges")
 print(f"{len(same_text.merges):,} merges, the same from both trainers")
-print(
-    f"our tokenizer: {ours.vocab_size:,} tokens, {len(ours.special_ids)} of them special"
-)
+print(f"ours: {ours.vocab_size:,} tokens, {len(ours.special_ids)} of them special")
 
 # %%
 # Beside GPT-2 and GPT-4
@@ -235,9 +237,13 @@ def bytes_per_token(tokens: list[list[int]]) -> float:
 
 
 first = len(ours.special_ids) + 256  # no merges at all
-sizes = [n for n in (first, 512, 1024, 2048, 4096, 8192, 16384) if n <= ours.vocab_size]
+sizes = [
+    n for n in (first, 512, 1024, 2048, 4096, 8192, 16384) if n <= ours.vocab_size
+]
 smaller = [Tokenizer(ours.merges[: n - first]) for n in sizes]
-carried = [bytes_per_token(tokenizer.encode_batch(held_out)) for tokenizer in smaller]
+carried = [
+    bytes_per_token(tokenizer.encode_batch(held_out)) for tokenizer in smaller
+]
 gains = [after - before for before, after in pairwise(carried[1:])]
 if sorted(carried) != carried or gains[-1] >= gains[0]:
     raise ValueError(f"bytes per token {carried} should grow, and by less and less")
@@ -246,7 +252,9 @@ figure, axes = plt.subplots()
 axes.semilogx(sizes, carried, "o-", base=2, label="ours")
 for number, (title, theirs) in enumerate(references.items(), start=1):
     score = bytes_per_token(theirs.encode_ordinary_batch(held_out))
-    axes.plot(theirs.n_vocab, score, "sD^"[number - 1], color=f"C{number}", label=title)
+    axes.plot(
+        theirs.n_vocab, score, "sD^"[number - 1], color=f"C{number}", label=title
+    )
 ticks = [256, 1024, 4096, 16384, *([65536, 200000] if references else [])]
 axes.set_xticks(ticks, [f"{n:,}" if n < 10000 else f"{n // 1000}k" for n in ticks])
 axes.set(xlabel="tokens in the vocabulary", ylabel="bytes in one token", ylim=0)
@@ -281,7 +289,9 @@ score = {}
 for read, documents in texts.items():
     n_bytes = sum(len(text.encode()) for text in documents)
     for home, tokenizer in learned.items():
-        score[home, read] = n_bytes / sum(map(len, tokenizer.encode_batch(documents)))
+        score[home, read] = n_bytes / sum(
+            map(len, tokenizer.encode_batch(documents))
+        )
     if score[read, read] != max(score[home, read] for home in learned):
         raise ValueError(
             f"the tokenizer learned from {read} should be the best one on it"
@@ -291,7 +301,9 @@ figure, axes = plt.subplots(figsize=(4.8, 2.4))
 for row, read in enumerate(texts):
     for number, home in enumerate(learned):
         y, value = row + 0.36 * number, score[home, read]
-        axes.barh(y, value, height=0.32, color=f"C{number}", label="" if row else home)
+        axes.barh(
+            y, value, height=0.32, color=f"C{number}", label="" if row else home
+        )
         axes.text(value + 0.06, y, f"{value:.2f}", va="center")
 axes.set_yticks([0.18, 1.18], [f"reading {read}" for read in texts])
 axes.invert_yaxis()
@@ -332,7 +344,10 @@ for text in cases.values():
     if set(ids) & set(ours.special_ids.values()):
         raise ValueError(f"{text!r} became a special token")
 Rows(
-    (title, token_html([piece for _, piece in ours.pieces(text)], ours.encode(text)))
+    (
+        title,
+        token_html([piece for _, piece in ours.pieces(text)], ours.encode(text)),
+    )
     for title, text in cases.items()
 )
 

@@ -2,7 +2,7 @@ r"""
 Teach a model to tell stories
 =============================
 
-A model starts out knowing nothing at all: every next word is equally likely to it. Two minutes later it tells
+A model starts out knowing nothing at all: every next word is equally likely to it. A few minutes later it tells
 stories. What happens in between?
 
 This page trains one, on the machine that built this site. First a few dozen steps openly, then the rest. Then it
@@ -70,7 +70,9 @@ fit(state, until=few, progress=False)
 for metrics in [*state.history[::5], state.history[-1]]:
     print(f"step {metrics.step:3}   loss {metrics.loss:.3f}")
 if state.history[-1].loss > 0.6 * expected:
-    raise ValueError(f"after {few} steps the loss should have fallen well below ln V")
+    raise ValueError(
+        f"after {few} steps the loss should have fallen well below ln V"
+    )
 
 # %%
 # So few steps are enough to know which words there are, and not enough to know what to say with them. Let us ask it
@@ -90,9 +92,7 @@ print(textwrap.fill(young[0], 84))
 
 run = tiny.load_or_train()
 record = run.record
-print(
-    f"{len(record.history)} steps in {record.seconds:.0f} s, computed in {record.dtype}"
-)
+print(f"{len(record.history)} steps in {record.seconds:.0f} s in {record.dtype}")
 
 # %%
 # Our few steps above began from the same seed and read the same stories in the same order. So they must be the
@@ -102,11 +102,13 @@ print(
 ours = [metrics.loss for metrics in state.history]
 theirs = [metrics["loss"] for metrics in record.history]
 apart = sum(abs(a - b) for a, b in zip(ours, theirs, strict=False)) / few
-print(
-    f"on average, the losses are {apart:.4f} apart (each precision rounds differently)"
-)
+print(f"on average, the losses are {apart:.4f} apart (precisions differ)")
 if run.tokenizer.fingerprint != tokenizer.fingerprint or apart > 0.05:
     raise ValueError(f"{tiny.tiny_dir()} holds a model of other code: remove it")
+
+# %%
+# Here is the whole way. Above, the loss at each step, on the stories that it learns from. Below, the bits per byte of
+# stories that it never reads.
 
 import matplotlib.pyplot as plt
 
@@ -125,7 +127,9 @@ moments = [score["step"] for score in record.scores]
 bits = [score["bits_per_byte"] for score in record.scores]
 below.plot(moments, bits, "o-", color="C2")
 for step, value in zip(moments, bits, strict=True):
-    below.annotate(f"{value:.2f}", (step, value), (5, 5), textcoords="offset points")
+    below.annotate(
+        f"{value:.2f}", (step, value), (5, 5), textcoords="offset points"
+    )
 below.set(xlabel="step", ylabel="bits per byte", ylim=(0, 1.15 * bits[0]))
 below.set_title("How well it does on stories that it never saw")
 # sphinx_gallery_start_ignore
@@ -165,18 +169,21 @@ class Html(str):
 
 
 def coloured(text: str) -> str:
-    """Give each name the next colour at its first mention, and the same one later."""
+    """Give each name a colour at its first mention, and the same one later."""
     order = list(dict.fromkeys(cast.findall(text)))
-    span = '<span class="nc-token nc-{}">{}</span>'
+    span = '<span class="nc-token nc-{}" style="padding:0 0.25rem">{}</span>'
     return cast.sub(
-        lambda name: span.format(SERIES[order.index(name[0]) % len(SERIES)], name[0]),
+        lambda name: span.format(
+            SERIES[order.index(name[0]) % len(SERIES)], name[0]
+        ),
         html.escape(text, quote=False),
     )
 
 
+paragraph = "<p><strong>step {}</strong><br>{}</p>"
 Html(
     "".join(
-        f"<p><strong>step {moment['step']}</strong><br>{coloured(moment['texts'][0])}</p>"
+        paragraph.format(moment["step"], coloured(moment["texts"][0]))
         for moment in record.samples
     )
 )
@@ -209,7 +216,10 @@ if not all(straight(held_out[:60])):
 if any(straight([mix_up(text) for text in held_out[:60]])):
     raise ValueError("the judge should accept no story with a wrong name")
 
-verdicts = {f"step {few}": straight(young), f"step {moments[-1]}": straight(sampled)}
+verdicts = {
+    f"step {few}": straight(young),
+    f"step {moments[-1]}": straight(sampled),
+}
 figure, both = plt.subplots(1, 2, figsize=(4.8, 2.1))
 for axes, (title, good) in zip(both, verdicts.items(), strict=True):
     for number, fine in enumerate(sorted(good, reverse=True)):
@@ -237,9 +247,8 @@ plt.show()
 checks = [check_story(text) for text in sampled]
 sentences = sum(check.sentences for check in checks)
 parsed = sum(check.parsed for check in checks)
-print(
-    f"{parsed} of {sentences} sentences are of the grammar: {parsed / sentences:.0%}\n"
-)
+share = parsed / sentences
+print(f"{parsed} of {sentences} sentences are of the grammar: {share:.0%}\n")
 for text, check in zip(sampled, checks, strict=True):
     if not check.consistent:
         print(textwrap.fill(text, 84), "", sep="\n")
@@ -257,6 +266,7 @@ import difflib
 from nanochat.corpora.stories import StoryIndex
 
 index = StoryIndex(train)
+shade = "color-mix(in srgb, var(--nc-amber, #8c5500) 25%, transparent)"
 
 
 def marked(text: str, other: str) -> str:
@@ -265,22 +275,21 @@ def marked(text: str, other: str) -> str:
     match = difflib.SequenceMatcher(None, words, other.split(), autojunk=False)
     for what, start, end, _, _ in match.get_opcodes():
         piece = html.escape(" ".join(words[start:end]), quote=False)
-        own = f"<strong><em>{piece}</em></strong>"
+        own = f'<span style="background:{shade}">{piece}</span>'
         out.append(piece if what == "equal" or not piece else own)
     return " ".join(out)
 
 
-columns = (
-    "display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:0 2rem"
-)
+columns = "repeat(auto-fit, minmax(15rem, 1fr))"
+grid = f"display:grid;grid-template-columns:{columns};gap:0.5rem 2rem"
 pairs = []
 for text in sampled[:3]:
     near = index.nearest(text)
     pairs.append(
-        f'<div style="{columns}">'
-        f"<p><small>sampled</small><br>{marked(text, near.text)}</p>"
-        f"<p><small>nearest training story, {near.share:.0%} shared</small><br>"
-        f"{html.escape(near.text, quote=False)}</p></div>"
+        f'<div style="{grid}">'
+        f"<div><small>sampled</small><br>{marked(text, near.text)}</div>"
+        f"<div><small>its neighbour, {near.share:.0%} shared</small><br>"
+        f"{html.escape(near.text, quote=False)}</div></div>"
     )
 Html("<hr>".join(pairs))
 
@@ -296,7 +305,6 @@ shares = {
     "held-out, never seen": [index.nearest(text).share for text in held_out[:60]],
 }
 middle = {name: sorted(values)[len(values) // 2] for name, values in shares.items()}
-print(f"{len(new)} of {len(sampled)} sampled stories are new")
 
 figure, axes = plt.subplots(figsize=(4.8, 2.8))
 bins = [step / 20 for step in range(21)]
@@ -372,7 +380,9 @@ axes.imshow(looks, vmin=0, vmax=1, aspect="auto")
 for i in range(layers):
     for j in range(heads):
         weight = "bold" if (i, j) == (layer, head) else "normal"
-        axes.text(j, i, f"{looks[i, j]:.0%}", ha="center", va="center", weight=weight)
+        axes.text(
+            j, i, f"{looks[i, j]:.0%}", ha="center", va="center", weight=weight
+        )
 axes.set_xticks(range(heads), [f"head {j + 1}" for j in range(heads)])
 axes.set_yticks(range(layers), [f"layer {i + 1}" for i in range(layers)])
 axes.set_title("Attention on the name that is about to be said")
@@ -399,9 +409,11 @@ place, before = repeats(ids)[-1]
 next_name = names[ids[place + 1]]
 
 shaded = []
-for token, weight in zip(ids[1 : place + 1], weights[place, 1:].tolist(), strict=False):
+for token, weight in zip(
+    ids[1 : place + 1], weights[place, 1:].tolist(), strict=False
+):
     piece = run.tokenizer.token_bytes(token).decode("utf-8", "replace")
-    share = min(55, round(100 * weight))
+    share = round(55 * weight / weights[place].max().item())
     colour = f"color-mix(in srgb, var(--nc-accent, #0b6b73) {share}%, transparent)"
     style = f"background:{colour};border-radius:3px"
     shaded.append(f'<span style="{style}">{html.escape(piece, quote=False)}</span>')
@@ -411,16 +423,20 @@ Html(f"<p>{''.join(shaded)} <strong>[{next_name}]</strong></p>")
 # And from every place at once: a row for each token that is being read, a column for each token that it may look at.
 # The future is empty, as it must be. The upright stripes are names that are looked at again and again.
 
-if weights.triu(1).any() or not torch.allclose(weights.sum(-1), torch.ones(len(ids))):
+if weights.triu(1).any() or not torch.allclose(
+    weights.sum(-1), torch.ones(len(ids))
+):
     raise ValueError(
         "a position looked into the future, or its weights do not sum to 1"
     )
 
 figure, axes = plt.subplots(figsize=(4.8, 4.8))
-axes.imshow(weights, vmin=0, vmax=1)
+axes.imshow(weights, vmin=0, vmax=0.4)
 mentions = [i for i, token in enumerate(ids) if token in names]
 labelled = [i for i, j in zip(mentions, [-9, *mentions], strict=False) if i - j > 3]
-axes.set_xticks(labelled, [names[ids[i]] for i in labelled], rotation=90, fontsize=7)
+axes.set_xticks(
+    labelled, [names[ids[i]] for i in labelled], rotation=90, fontsize=7
+)
 axes.set_yticks(range(0, len(ids), 20))
 circle = {"markersize": 9, "markerfacecolor": "none", "color": "C1"}
 axes.plot(before, [place] * len(before), "o", **circle)
@@ -458,7 +474,9 @@ def choices(story: Story) -> float:
 
 
 told = [
-    story for story in stories(STORIES, STORIES_SEED) if split_of(story.text) == "val"
+    story
+    for story in stories(STORIES, STORIES_SEED)
+    if split_of(story.text) == "val"
 ][: tiny.HELD_OUT_STORIES]
 texts = [story.text for story in told]
 floor = sum(map(choices, told)) / sum(len(text.encode()) for text in texts)
@@ -466,13 +484,15 @@ mine = score_text(run.model, run.tokenizer, texts).bits_per_byte
 packed = xz_bits_per_byte(texts)
 print(f"{floor:.3f} bits per byte would do for a reader who knows the grammar")
 print(f"{mine:.3f} are needed by the model, which was never told the grammar")
-print(
-    f"{packed:.3f} are needed by xz -9, which knows nothing but these {len(texts)} stories"
-)
+print(f"{packed:.3f} are needed by xz -9, which only ever sees these stories")
 if abs(mine - record.scores[-1]["bits_per_byte"]) > 0.01:
-    raise ValueError("the loaded model does not score as it did when it was trained")
+    raise ValueError(
+        "the loaded model does not score as it did when it was trained"
+    )
 if mine < floor:
-    raise ValueError("better than the choices in the stories: something is miscounted")
+    raise ValueError(
+        "better than the choices in the stories: something is miscounted"
+    )
 
 # %%
 # The same budget on real prose
@@ -506,9 +526,19 @@ path = (records if records.is_dir() else Path.cwd()) / "wiki-same-budget.json"
 
 
 def code_hash() -> str:
-    """Hash the code that the result depends on, without its comments and docstrings."""
+    """Hash the code that the result depends on, without comments and docstrings."""
     digest = hashlib.sha256()
-    parts = (bpe, corpora, dataloader, evaluate, gpt, optim, tiny, tokenizing, training)
+    parts = (
+        bpe,
+        corpora,
+        dataloader,
+        evaluate,
+        gpt,
+        optim,
+        tiny,
+        tokenizing,
+        training,
+    )
     for module in parts:
         tree = ast.parse(inspect.getsource(module))
         for node in ast.walk(tree):
@@ -522,10 +552,11 @@ def processor() -> str:
     """Name the processor, as far as the system tells."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
-    named = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return (
-        f"{named[0].strip() if named else platform.machine()}, {os.cpu_count()} threads"
-    )
+    named = [
+        line.partition(":")[2] for line in lines if line.startswith("model name")
+    ]
+    name = named[0].strip() if named else platform.machine()
+    return f"{name}, {os.cpu_count()} threads"
 
 
 def train_on_prose(documents: int = 200) -> dict:
@@ -577,23 +608,22 @@ prose = prose_corpus()
 yardstick = list(prose.documents("val"))
 if kept is None:
     print(
-        "there is no record yet: make one with python examples/plot_02_train.py --full"
+        "there is no record yet: python examples/plot_02_train.py --full makes one"
     )
 else:
     print(f"recorded on {kept['date']} in {kept['seconds']} s")
     print(f"{kept['hardware']}; {kept['software']}, {kept['dtype']}")
     print(f"text: {kept['corpus']} ({kept['credit']})")
     if kept["code"] != code_hash():
-        print(
-            "NOTE: the record is older than the code, its numbers are of an earlier version"
-        )
+        print("NOTE: the record is older than the code: it may be out of date")
     if kept["plan"] != json.loads(json.dumps(plan.as_dict())):
-        print("NOTE: the record was made with another plan than the tiny model has now")
+        print("NOTE: the record was made with another plan than today's")
     yardstick = yardstick[: kept["documents"]]
-    if hashlib.sha256("\n".join(yardstick).encode()).hexdigest() != kept["held_out"]:
-        print(
-            f"NOTE: this machine has other prose, and xz is measured on it: {prose.title}"
-        )
+    if (
+        hashlib.sha256("\n".join(yardstick).encode()).hexdigest()
+        != kept["held_out"]
+    ):
+        print(f"NOTE: the prose of this machine is another one: {prose.title}")
     elif abs(xz_bits_per_byte(yardstick) - kept["xz_bits_per_byte"]) > 0.01:
         raise ValueError("xz does not give what the record says of the same text")
     print(f"\n{textwrap.fill(kept['samples'][0].strip(), 84)}")
@@ -615,7 +645,9 @@ axes.barh(list(bars), list(bars.values()), color=colours)
 for name, value in bars.items():
     axes.text(value + 0.03, name, f"{value:.2f}", va="center")
 axes.invert_yaxis()
-axes.set(xlabel="bits per byte of held-out text", xlim=(0, 1.15 * max(bars.values())))
+axes.set(
+    xlabel="bits per byte of held-out text", xlim=(0, 1.15 * max(bars.values()))
+)
 axes.set_title("Easy text, hard text")
 axes.grid(axis="y", visible=False)
 # sphinx_gallery_start_ignore

@@ -30,9 +30,7 @@ ids = [tokenizer.bos, *tokenizer.encode(story)][: model.config.sequence_len]
 with torch.no_grad():
     logits = model(torch.tensor([ids]))[0]
 print(textwrap.fill(story, 84))
-print(
-    f"\n{len(ids)} tokens; at each, a score for every one of {logits.size(-1):,} next ones"
-)
+print(f"\n{len(ids)} tokens; at each, scores for {logits.size(-1):,} next ones")
 
 # %%
 # Where does it have a choice?
@@ -134,7 +132,9 @@ axes.loglog(places, ranked, color="C0", label="all tokens")
 for number, k in enumerate((5, 40), start=1):
     cut = next_token_probabilities(here, top_k=k)[0].sort(descending=True).values
     if int((cut > 0).sum()) != k or abs(cut.sum().item() - 1) > 1e-5:
-        raise ValueError(f"top-k must leave {k} tokens whose probabilities sum to 1")
+        raise ValueError(
+            f"top-k must leave {k} tokens whose probabilities sum to 1"
+        )
     axes.loglog(
         range(1, k + 1), cut[:k], "--", color=f"C{number}", label=f"top-k = {k}"
     )
@@ -190,7 +190,10 @@ figure, axes = plt.subplots(figsize=(4.8, 3))
 axes.plot(steps, sound, "o-", label="sentences that are sound")
 axes.plot(steps, variety, "s--", label="different first sentences")
 axes.set(
-    xlabel="temperature", ylabel="share", ylim=(0, 1.05), title="Sound or surprising"
+    xlabel="temperature",
+    ylabel="share",
+    ylim=(0, 1.05),
+    title="Sound or surprising",
 )
 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 # sphinx_gallery_start_ignore
@@ -214,7 +217,10 @@ plt.show()
 # First of all, the shortcut must not change a word. With the cache and without it, at temperature 0, the same tokens:
 
 prompt = [tokenizer.bos]
-settings = {"temperature": 0, "stop": ()}  # no stop: write until the context is full
+settings = {
+    "temperature": 0,
+    "stop": (),
+}  # no stop: write until the context is full
 with_cache = engine.generate(prompt, **settings)[0]
 without = engine.generate(prompt, use_cache=False, **settings)[0]
 if with_cache != without:
@@ -310,9 +316,7 @@ for rows, length in ((1, 1), (1, context), (8, context)):
         real = cache.keys.nbytes + cache.values.nbytes
         if real != cache_bytes(model.config, rows, length, dtype):
             raise ValueError(f"{real} bytes are not what the accounting says")
-        print(
-            f"{rows} x {length:3} positions, {dtype!s:14} {real:10,} bytes, as computed"
-        )
+        print(f"{rows} x {length:3} positions in {dtype!s:14} {real:10,} bytes")
 
 # %%
 # For a large model with a long text, this is what fills the memory of a GPU. The picture takes a model of twenty
@@ -322,7 +326,11 @@ for rows, length in ((1, 1), (1, context), (8, context)):
 big = GPTConfig.from_depth(20, sequence_len=2**17)
 weights = 2 * count_parameters(big).total  # two bytes each in bfloat16
 lengths = [2**power for power in range(10, 18)]
-groups = {"every head its own": 1, "two heads share": 2, "all heads share": big.n_head}
+groups = {
+    "every head its own": 1,
+    "two heads share": 2,
+    "all heads share": big.n_head,
+}
 figure, axes = plt.subplots()
 crossing = {}
 for style, (name, share) in zip(("o-", "s--", "^:"), groups.items(), strict=True):
@@ -363,10 +371,8 @@ settings = {"max_tokens": new, "stop": (), **tiny.SAMPLING}
 together = engine.generate(beginning, rows, seed=2, **settings)
 hook.remove()
 
-print(f"{counted} positions for {rows} continuations together,")
-print(
-    f"{rows * (len(beginning) + new - 1)} if each had read the beginning for itself\n"
-)
+apart = rows * (len(beginning) + new - 1)
+print(f"{counted} positions for {rows} continuations, {apart} if made one by one\n")
 if counted != len(beginning) + rows * (new - 1):
     raise ValueError(
         "the beginning should be read once, and each new token but the last"
@@ -374,7 +380,8 @@ if counted != len(beginning) + rows * (new - 1):
 print(textwrap.fill(tokenizer.decode(beginning[1:]) + " ...", 84))
 for row in together:
     print(
-        "\n" + textwrap.indent(textwrap.fill("..." + tokenizer.decode(row), 80), "    ")
+        "\n"
+        + textwrap.indent(textwrap.fill("..." + tokenizer.decode(row), 80), "    ")
     )
 
 # %%
