@@ -25,7 +25,6 @@ DEFAULTS = {
     "ignore_pattern": r"__init__\.py|/_",
     "image_scrapers": ("docs._ext.gallery.scrape",),
     "reset_modules": ("docs._ext.gallery.reset",),
-    "reference_url": {"nanochat": None},
     "doc_module": ("nanochat",),
     "backreferences_dir": "gallery/backreferences",
     "inspect_global_variables": False,
