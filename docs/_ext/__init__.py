@@ -2,8 +2,8 @@
 
 The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``,
 ``command`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``,
-``built``, ``rerun`` and ``single_file`` hand it to Sphinx. The look: ``look``, ``math``, ``symbols``, ``terms``,
-``pictures``, ``problems`` and ``gallery``.
+``ahead``, ``built``, ``rerun`` and ``single_file`` hand it to Sphinx. The look: ``look``, ``docstrings``, ``math``,
+``symbols``, ``terms``, ``pictures``, ``problems`` and ``gallery``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-TRUTH = ("skin", "gate", "references", "verification", "quotes", "lint", "values", "built", "rerun", "single_file")
+TRUTH = (
+    *("skin", "gate", "references", "verification", "quotes", "lint", "values"),
+    *("ahead", "built", "rerun", "single_file"),
+)
 """Features that check the guides; ``skin`` first, the others build on it."""
 LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery")
 """Features that show them."""

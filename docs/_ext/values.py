@@ -110,7 +110,7 @@ class ValRole(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Compute it; a failure is reported when all pages are read."""
         project = Project(Path(self.env.srcdir).resolve().parent, tuple(self.config.code_packages))
-        expression = nodes.unescape(self.text)
+        expression = nodes.unescape(self.text).strip()
         try:
             text = evaluate(project, expression)
         except ValueFailed:
