@@ -21,7 +21,7 @@ def adding() -> Picture:
         {
             "[4, 2]": Arrow(tuple(double), "muted"),
             "[2, 1]": Arrow((2, 1), "accent"),
-            "then [1, 2]": Arrow(tuple(total), "amber", (2, 1), beside=True),
+            "+ [1, 2]": Arrow(tuple(total), "amber", (2, 1), beside=True),
             "[3, 3]": Arrow(tuple(total), "violet"),
         },
         (-0.5, 5.5),
