@@ -100,8 +100,8 @@ def decoder_encoder() -> Picture:
         alt="Two tables of weights from the same scores. In the first, the upper right triangle is empty. In the "
         "second, every cell is filled.",
         caption="The same random scores, read by a decoder and by an encoder. In the decoder *Pip* can read only "
-        f"itself, with weight {masked[0, 0]:.2f}. In the encoder *Pip* gives {1 - free[0, 0]:.2f} of its weight to words "
-        "that come later.",
+        f"itself, with weight {masked[0, 0]:.2f}. In the encoder *Pip* gives {1 - free[0, 0]:.2f} of its weight to "
+        "words that come later.",
     )
 
 
