@@ -15,15 +15,13 @@ it beside the ones of GPT-2 and GPT-4, and then tries to embarrass it. The idea 
 # Any text will do. We take real prose where this machine has some, and keep a tenth of the documents aside: what the
 # tokenizer has never seen will be our test.
 
-import textwrap
-
 from nanochat.corpora import prose_corpus
 
 corpus = prose_corpus()
 train, held_out = list(corpus.documents("train")), list(corpus.documents("val"))
 print(f"{len(train):,} documents to learn from, {len(held_out):,} to test on")
 print(f"{corpus.title} ({corpus.credit})\n")
-print(textwrap.fill(held_out[0], 84))
+print(held_out[0])
 
 # %%
 # The merges, as they happen
@@ -44,9 +42,8 @@ train_bpe_python(train[:2000], 1500, SPLIT_PATTERN, on_merge=merges.append)
 
 for merge in [*merges[:12], *merges[99:1500:200]]:
     left, right, new = map(show_piece, (merge.left, merge.right, merge.token))
-    print(
-        f"token {merge.id:4}   {left:>7} + {right:6} = {new:9} seen {merge.count:6,} x"
-    )
+    born = f"token {merge.id:4}   {left:>7} + {right:6} = {new:9}"
+    print(f"{born} seen {merge.count:6,} times")
 
 # %%
 # No merge can be more frequent than the one before it, since the most frequent always goes first. That is worth

@@ -18,14 +18,12 @@ it look at? And why are the numbers so good? The ideas behind it are in
 # tells what happens in one of many ways. Because it knows what it told, it can also *check* a story: is the toy that
 # was found the one that was lost? That will be useful.
 
-import textwrap
-
 from nanochat.corpora import load_corpus
 
 corpus = load_corpus("stories")
 train, held_out = list(corpus.documents("train")), list(corpus.documents("val"))
 print(f"{len(train):,} stories to learn from, {len(held_out):,} kept aside\n")
-print(textwrap.fill(held_out[0], 84))
+print(held_out[0])
 
 # %%
 # Everything before the first step
@@ -82,7 +80,7 @@ if state.history[-1].loss > 0.6 * expected:
 from nanochat.engine import Engine
 
 young = Engine(state.model, tokenizer).complete("", 60, seed=1, **tiny.SAMPLING)
-print(textwrap.fill(young[0], 84))
+print(young[0])
 
 # %%
 # All the steps
@@ -251,8 +249,7 @@ share = parsed / sentences
 print(f"{parsed} of {sentences} sentences are of the grammar: {share:.0%}\n")
 for text, check in zip(sampled, checks, strict=True):
     if not check.consistent:
-        print(textwrap.fill(text, 84), "", sep="\n")
-        print(*(textwrap.fill(problem, 84) for problem in check.problems), sep="\n")
+        print(text, "", *check.problems, sep="\n")
         break
 
 # %%
@@ -626,7 +623,7 @@ else:
         print(f"NOTE: the prose of this machine is another one: {prose.title}")
     elif abs(xz_bits_per_byte(yardstick) - kept["xz_bits_per_byte"]) > 0.01:
         raise ValueError("xz does not give what the record says of the same text")
-    print(f"\n{textwrap.fill(kept['samples'][0].strip(), 84)}")
+    print(f"\n{kept['samples'][0].strip()}")
 
 # %%
 # The sample above has the shape of an encyclopedia and means nothing: that is what the same budget buys on real text.

@@ -15,8 +15,6 @@ storyteller of :doc:`the page before <plot_02_train>`; if this machine does not 
 # -------------------
 # We take a story that the model has never seen and read it with the model, token by token.
 
-import textwrap
-
 import torch
 
 from nanochat import tiny
@@ -29,7 +27,7 @@ story = next(load_corpus("stories").documents("val"))
 ids = [tokenizer.bos, *tokenizer.encode(story)][: model.config.sequence_len]
 with torch.no_grad():
     logits = model(torch.tensor([ids]))[0]
-print(textwrap.fill(story, 84))
+print(story)
 print(f"\n{len(ids)} tokens; at each, scores for {logits.size(-1):,} next ones")
 
 # %%
@@ -166,7 +164,7 @@ if engine.complete("", 1, temperature=0, seed=2)[0] != best:
 for settings in ({"temperature": 0}, tiny.SAMPLING, {"temperature": 2.0}):
     text = engine.complete("", 1, seed=3, **settings)[0]
     print(", ".join(f"{name} {value}" for name, value in settings.items()))
-    print(textwrap.fill(text, 84, max_lines=4, placeholder=" ..."), end="\n\n")
+    print(f"{text[:360]} ...\n")
 
 # %%
 # Is there a right temperature? We can measure both sides, because the grammar can read stories
@@ -377,12 +375,9 @@ if counted != len(beginning) + rows * (new - 1):
     raise ValueError(
         "the beginning should be read once, and each new token but the last"
     )
-print(textwrap.fill(tokenizer.decode(beginning[1:]) + " ...", 84))
+print(f"{tokenizer.decode(beginning[1:])} ...\n")
 for row in together:
-    print(
-        "\n"
-        + textwrap.indent(textwrap.fill("..." + tokenizer.decode(row), 80), "    ")
-    )
+    print(f"...{tokenizer.decode(row)}\n")
 
 # %%
 # A row in company must write what it would have written alone. At temperature 0 we can check that to the letter.
