@@ -48,6 +48,9 @@ def count_parameters(config: GPTConfig) -> ParameterCount:
     Example:
         >>> count_parameters(GPTConfig.from_depth(4, vocab_size=16384)).total
         11534336
+
+    Guide:
+        "In the small models nearly all numbers are vocabulary: the two tables." (nano/model/complete)
     """
     width, kv_width = config.n_embd, config.n_kv_head * config.head_size
     block = 2 * width * width + 2 * width * kv_width + 8 * width * width
@@ -96,6 +99,9 @@ def cache_bytes(config: GPTConfig, batch_size: int, n_tokens: int, dtype: torch.
     Example:
         >>> cache_bytes(GPTConfig.from_depth(4), batch_size=1, n_tokens=1)
         8192
+
+    Guide:
+        "Speed is bought with memory." (nano/inference/kv-cache)
     """
     per_position = 2 * config.n_layer * config.n_kv_head * config.head_size
     return batch_size * n_tokens * per_position * dtype.itemsize

@@ -35,6 +35,10 @@ class KVCache:
 
     Raises:
         InputError: If rows or positions are fewer than 1 or the positions more than the context of the model.
+
+    Guide:
+        "So queries may be forgotten. Keys and values are needed again and again."
+        (nano/inference/kv-cache)
     """
 
     def __init__(
@@ -138,6 +142,9 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     Example:
         >>> next_token_probabilities(torch.tensor([[0.0, 0.0, -1.0]]), top_k=2).tolist()
         [[0.5, 0.5, 0.0]]
+
+    Guide:
+        "Below one, differences grow, and the favourites win more often." (nano/inference/index)
     """
     check_sampling(temperature, top_k, logits.size(-1))
     if not torch.isfinite(logits).all():
@@ -174,6 +181,9 @@ def sample(
     Example:
         >>> sample(torch.tensor([[0.0, 2.0, 1.0]]), temperature=0).tolist()
         [1]
+
+    Guide:
+        "A token with a probability of one in ten is taken one time in ten." (nano/inference/index)
     """
     p = next_token_probabilities(logits, temperature, top_k)
     return p.argmax(-1) if temperature == 0 else torch.multinomial(p, 1, generator=generator).squeeze(-1)
@@ -198,6 +208,9 @@ class Engine:
 
     Raises:
         InputError: If the tokenizer knows more tokens than the model.
+
+    Guide:
+        "Somebody must choose one, put it at the end, and ask again." (nano/inference/index)
     """
 
     def __init__(self, model: GPT, tokenizer: Tokenizer) -> None:
@@ -241,6 +254,9 @@ class Engine:
 
         Raises:
             InputError: If an argument has no meaning or the prompt leaves no room in the context.
+
+        Guide:
+            "From there each row throws its own dice." (nano/inference/index)
         """
         model, context = self.model, self.model.config.sequence_len
         tokens = self._check(prompt, num_samples, max_tokens, seed)

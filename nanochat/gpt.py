@@ -126,6 +126,9 @@ class GPTConfig:
             >>> config = GPTConfig.from_depth(20)
             >>> config.n_embd, config.n_head, config.head_size
             (1280, 10, 128)
+
+        Guide:
+            "So the blocks grow with its third power." (nano/model/complete)
         """
         if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
             raise InputError(f"depth={depth!r} must be a whole number of layers, at least 1")
@@ -171,6 +174,9 @@ def rms_norm(x: Tensor) -> Tensor:
     Example:
         >>> rms_norm(torch.tensor([3.0, 4.0])).square().mean().item()
         1.0
+
+    Guide:
+        "The direction stays, the volume is gone." (nano/model/normalization)
     """
     return F.rms_norm(x, (x.size(-1),), eps=torch.finfo(torch.float32).eps)
 
@@ -193,6 +199,9 @@ def rotary_tables(sequence_len: int, head_size: int, theta: float = 10000.0) -> 
         >>> cos, sin = rotary_tables(3, 4)
         >>> cos.shape
         torch.Size([3, 2])
+
+    Guide:
+        "So each head has many clocks: some whirl, some creep." (nano/model/positions)
     """
     frequencies = theta ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
     angles = torch.outer(torch.arange(sequence_len, dtype=torch.float32), frequencies)
@@ -218,6 +227,9 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         >>> cos, sin = rotary_tables(1, 2)
         >>> apply_rotary(torch.ones(1, 1, 1, 2), cos, sin).flatten().tolist()  # position 0 does not turn
         [1.0, 1.0]
+
+    Guide:
+        "Turn both hands by the same amount, and the angle between them stays." (nano/model/positions)
     """
     cos, sin = cos[:, None, :].to(x.dtype), sin[:, None, :].to(x.dtype)
     a, b = x.chunk(2, dim=-1)
@@ -326,6 +338,9 @@ def soft_cap(z: Tensor, cap: float) -> Tensor:
     Example:
         >>> soft_cap(torch.tensor([0.0, 1000.0]), 15.0).tolist()
         [0.0, 15.0]
+
+    Guide:
+        "Far out it is a ceiling that is approached and never broken." (nano/model/complete)
     """
     return cap * torch.tanh(z / cap)
 
@@ -412,6 +427,9 @@ class MLP(nn.Module):
 
     Args:
         config: The sizes of the model.
+
+    Guide:
+        "And every lamp that burns adds its own bit of knowledge to the vector." (nano/model/mlp)
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -430,6 +448,9 @@ class Block(nn.Module):
     Args:
         config: The sizes of the model.
         layer: The number of this block, from 0.
+
+    Guide:
+        "A block does not replace the vector. It adds to it." (nano/model/residual)
     """
 
     def __init__(self, config: GPTConfig, layer: int) -> None:
@@ -454,6 +475,10 @@ class GPT(nn.Module):
         >>> model = GPT(GPTConfig.from_depth(1, vocab_size=64, sequence_len=8))
         >>> model(torch.zeros(1, 3, dtype=torch.long)).shape
         torch.Size([1, 3, 64])
+
+    Guide:
+        "The prediction of a model is a sum, to which every part has contributed."
+        (nano/model/residual)
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -542,6 +567,9 @@ class GPT(nn.Module):
 
         Args:
             seed: The seed of the random numbers; the same seed gives the same weights on the CPU.
+
+        Guide:
+            "A fresh model is built so that it knows nothing and says so." (nano/model/complete)
         """
         generator = torch.Generator().manual_seed(seed)
 

@@ -39,13 +39,13 @@ def map_of_the_chapter() -> Picture:
             Box("added to the stream", "page 6", "accent"),
             Box("head: a score for each token", "page 7", "rose"),
         ],
-        ["", "gather", "digest", "pass on", f"after {config.n_layer} rounds or more"],
+        ["", "", "", "", f"after {config.n_layer} rounds"],
     )
     return drawing.picture(
         alt="Boxes from tokens over embedding, attention with positions and norms, MLP, and the stream, to the "
         "head, each with the number of its page.",
-        caption="The seven pages of this chapter, in the order in which a token meets their matter. The middle is a "
-        f"block, and it is repeated: {config.n_layer} times in a model of depth {config.n_layer}.",
+        caption="The seven pages of this chapter, in the order in which a token meets their matter. What lies "
+        f"between embedding and head is a block; a model of depth {config.n_layer} has {config.n_layer} of them.",
     )
 
 
@@ -204,7 +204,7 @@ def whole_model() -> Picture:
 
 def _block() -> Drawing:
     """A block: a straight line with two detours."""
-    shapes = [rect(20, 1, 360, 232, "line", 0.15), label(32, 18, "block, L times", SMALL, "muted", "start")]
+    shapes = [rect(20, 1, 360, 232, "line", 0.15), label(368, 218, "block, L times", SMALL, "muted", "end")]
     shapes.append(path([(110, 1), (110, 233)], "accent", 4))
     shapes.append(path([(200, 1), (200, 8), (110, 8)], "accent", 4))
     shapes.append(path([(110, 226), (200, 226), (200, 233)], "accent", 4))

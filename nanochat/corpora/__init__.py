@@ -127,6 +127,9 @@ def load_corpus(name_or_path: str | Path) -> Corpus:
     Example:
         >>> load_corpus("pydoc").title
         'the reference manual of Python'
+
+    Guide:
+        "A part of it is held out, and no stage learns from that part." (nano/pipeline)
     """
     name = str(name_or_path)
     if name == "stories":
