@@ -3,7 +3,7 @@
 The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``,
 ``command`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``,
 ``ahead``, ``built``, ``rerun`` and ``single_file`` hand it to Sphinx. The look: ``look``, ``docstrings``, ``math``,
-``symbols``, ``terms``, ``pictures``, ``problems`` and ``gallery``.
+``symbols``, ``terms``, ``pictures``, ``problems``, ``gallery``, ``marks`` and ``numbering``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TRUTH = (
     *("ahead", "built", "rerun", "single_file"),
 )
 """Features that check the guides; ``skin`` first, the others build on it."""
-LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery")
+LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery", "marks", "numbering")
 """Features that show them."""
 
 

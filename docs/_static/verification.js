@@ -6,7 +6,7 @@
   const items = badges
     .map((badge) => ({ badge, box: badge.closest("tr") || badge.closest("section") }))
     .filter((item) => item.box && item.box.parentElement);
-  const names = [["", "all"], ["verified", "✅ verified"], ["undecided", "⚠️ needs clarification"], ["false", "❌ false"]];
+  const names = [["", "all"], ["verified", "verified"], ["undecided", "needs clarification"], ["false", "false"]];
   const bar = document.createElement("form");
   bar.className = "claim-filter";
   bar.setAttribute("role", "search");
