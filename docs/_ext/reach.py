@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -86,8 +87,16 @@ class Reach:
     def __init__(self, project: Project) -> None:
         self.root = project.root
         self.tops = {*project.packages, *TOPS}
+        self._resolved: dict[tuple[Import, str], list[Path]] = {}
 
     def _resolve(self, wanted: Import, package: str) -> list[Path]:
+        """The files that an import runs, looked up once by each reach."""
+        key = (wanted, package if wanted[2] else "")
+        if key not in self._resolved:
+            self._resolved[key] = self._look_up(wanted, package)
+        return self._resolved[key]
+
+    def _look_up(self, wanted: Import, package: str) -> list[Path]:
         """The files that an import runs: the module, a submodule, and the packages around them."""
         module, name, level = wanted
         if level:
@@ -147,29 +156,46 @@ class Reach:
         Only the imports that bind a name used by the function, or by a helper that it uses, are
         followed: an edit of one chapter's module does not re-run every claim of a file.
         """
-        tree = _read(path)
-        bound: dict[str, list[ast.stmt]] = {}
-        always: list[ast.stmt] = []
-        for node in tree.body:
-            names = _binds(node)
-            for one in names:
-                bound.setdefault(one, []).append(node)
-            if not names and not (isinstance(node, ast.Expr) and _is_string(node.value)):
-                always.append(node)  # a statement that may change anything
-        queue: list[ast.stmt] = [*bound.get(name, []), *always]
-        seen: list[ast.stmt] = []
+        statements = _statements(path, _stamp(path))
+        queue = [statement for statement in statements if name in statement.binds or statement.always]
+        seen: dict[int, _Statement] = {}
         imports: list[Import] = []
         while queue:
-            node = queue.pop(0)
-            if node in seen:
+            statement = queue.pop()
+            if statement.place in seen:
                 continue
-            seen.append(node)
-            imports += _imports(node)
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.Name):
-                    queue += bound.get(inner.id, [])
-        text = "\n".join(sorted(bare(node) for node in seen))
+            seen[statement.place] = statement
+            imports += statement.imports
+            queue += [other for other in statements if other.binds & statement.uses]
+        text = "\n".join(sorted(statement.text for statement in seen.values()))
         return self.closure(imports, self._package(path)), text
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A top-level statement of a module, as far as reach asks."""
+
+    place: int
+    binds: frozenset[str]
+    """The names that it gives a meaning to."""
+    uses: frozenset[str]
+    """The names that stand in it."""
+    imports: tuple[Import, ...]
+    text: str
+    always: bool
+    """It binds nothing and may change anything."""
+
+
+@lru_cache(maxsize=256)
+def _statements(path: Path, stamp: tuple[int, int]) -> tuple[_Statement, ...]:
+    """The top-level statements of a file."""
+    found = []
+    for place, node in enumerate(_read(path).body):
+        binds = frozenset(_binds(node))
+        uses = frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
+        always = not binds and not (isinstance(node, ast.Expr) and _is_string(node.value))
+        found.append(_Statement(place, binds, uses, tuple(_imports(node)), bare(node), always))
+    return tuple(found)
 
 
 def _binds(node: ast.stmt) -> list[str]:

