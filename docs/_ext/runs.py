@@ -110,9 +110,14 @@ def load(target: str, kind: type) -> Any:
     if key not in _RESULTS:
         result = memory().recall(target, kind)
         if result is None:
-            result = _run(target, kind)
-            memory().keep(target, result)
+            try:
+                result = _run(target, kind)
+                memory().keep(target, result)
+            except InputError as error:
+                result = error  # also kept: a forked reader that tried again could wait for ever
         _RESULTS[key] = result
+    if isinstance(_RESULTS[key], InputError):
+        raise _RESULTS[key]
     return _RESULTS[key]
 
 

@@ -82,11 +82,15 @@ def evaluate(project: Project, expression: str) -> str:
     Raises:
         ValueFailed: If it cannot be computed; the message says why.
     """
-    return _evaluate(project, expression, Reach(project).digest(Index(project).modules()))
+    shown_or_failed = _evaluate(project, expression, Reach(project).digest(Index(project).modules()))
+    if isinstance(shown_or_failed, ValueFailed):
+        raise shown_or_failed
+    return shown_or_failed
 
 
 @lru_cache(maxsize=4096)
-def _evaluate(project: Project, expression: str, digest: str) -> str:
+def _evaluate(project: Project, expression: str, digest: str) -> str | ValueFailed:
+    """The text, or the failure: that too is remembered, so that a forked process does not try again."""
     if str(project.root) not in sys.path:
         sys.path.insert(0, str(project.root))
     try:
@@ -95,12 +99,12 @@ def _evaluate(project: Project, expression: str, digest: str) -> str:
         if torch and multiprocessing.parent_process() is not None:
             torch.set_num_threads(1)  # a pool of threads does not survive the fork of -j
         value = eval(compile(expression.strip(), "<val>", "eval"), names)  # noqa: S307 - the author's own page
-    except ValueFailed:
-        raise
+    except ValueFailed as error:
+        return error
     except Exception as error:
-        raise ValueFailed(f"{type(error).__name__}: {error}") from error
+        return ValueFailed(f"{type(error).__name__}: {error}")
     if value is None:
-        raise ValueFailed("it gives None")
+        return ValueFailed("it gives None")
     return value if isinstance(value, str) else shown(value)
 
 
