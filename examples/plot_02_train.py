@@ -475,7 +475,7 @@ def choices(story: Story) -> float:
 
 
 def xz_having_read(known: list[str], texts: list[str]) -> float:
-    """Say how many bits ``xz -9`` adds for each byte of texts that follow known ones."""
+    """Say how many bits ``xz -9`` adds for each byte of texts after known ones."""
     before, text = "\n".join(known).encode(), "\n".join(texts).encode()
     sizes = [
         len(lzma.compress(whole, preset=9)) for whole in (before, before + text)
@@ -643,7 +643,7 @@ else:
 
 # %%
 # The sample above has the shape of an encyclopedia and means nothing: that is what the same budget buys on real text.
-# Two minutes are enough to learn a small world, and not the large one.
+# It is enough to learn a small world, and not the large one.
 
 bars = {
     "stories, knowing the grammar": floor,

@@ -153,6 +153,20 @@ describe(
 plt.show()
 
 # %%
+# The curve has a flat end. Those are tokens that no training story holds. Nothing ever told them apart: each began
+# with the same score and was pushed down by the same amounts. So they still share one score, to the last digit or
+# nearly.
+
+documents = load_corpus("stories").documents("train")
+met = {tokenizer.bos}.union(*map(set, tokenizer.encode_batch(documents)))
+never = [token for token in range(tokenizer.vocab_size) if token not in met]
+scores = logits[spot, never].tolist()
+print(f"{len(never)} tokens never occur in training")
+print(f"their scores here lie between {min(scores):.4f} and {max(scores):.4f}")
+if max(scores) - min(scores) > 1e-3:
+    raise ValueError("tokens that were never seen should have one score")
+
+# %%
 # Always the best, or a throw of the dice?
 # ----------------------------------------
 # At temperature 0 the model tells the same story every time, however often it is asked. With a throw of the dice it
