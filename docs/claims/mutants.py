@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from docs._ext.claims import mutant
-from docs._ext.mutation import edited, swapped
+from docs._ext.mutation import edited
 
 
 @mutant("mask-off-by-one", "each position may read one position of its future")
@@ -21,11 +21,6 @@ def rotation_reversed() -> AbstractContextManager[object]:
     return edited(
         "nanochat.gpt.apply_rotary", "a * cos + b * sin, b * cos - a * sin", "a * cos - b * sin, b * cos + a * sin"
     )
-
-
-@mutant("rotation-of-neighbours", "a pair is two neighbouring channels and not one of each half")
-def rotation_of_neighbours() -> AbstractContextManager[object]:
-    return edited("nanochat.gpt.apply_rotary", "x.chunk(2, dim=-1)", "(x[..., ::2], x[..., 1::2])")
 
 
 @mutant("rotation-at-one-speed", "every pair turns by one radian a token")
@@ -74,13 +69,6 @@ def norm_by_sum() -> AbstractContextManager[object]:
     return edited("nanochat.gpt.rms_norm", "eps=torch.finfo(torch.float32).eps)", "eps=1.2e-7) * x.size(-1) ** -0.5")
 
 
-@mutant("norm-moves-mean", "the norm also takes the mean away, as LayerNorm does")
-def norm_moves_mean() -> AbstractContextManager[object]:
-    return edited(
-        "nanochat.gpt.rms_norm", "F.rms_norm(x, (x.size(-1),)", "F.rms_norm(x - x.mean(-1, keepdim=True), (x.size(-1),)"
-    )
-
-
 @mutant("stream-overwritten", "a block replaces the stream instead of adding to it")
 def stream_overwritten() -> AbstractContextManager[object]:
     return edited(
@@ -100,11 +88,6 @@ def embedding_not_normed() -> AbstractContextManager[object]:
     return edited(
         "nanochat.gpt.GPT.stream", "rms_norm(self.embed(tokens).to(self.compute_dtype))", "self.embed(tokens)"
     )
-
-
-@mutant("width-of-one-head", "each layer of depth adds 128 channels instead of 64")
-def width_of_one_head() -> AbstractContextManager[object]:
-    return swapped("nanochat.gpt.WIDTH_PER_LAYER", 128)
 
 
 @mutant("cache-overwrites", "every new position is written over the first one of the cache")
