@@ -35,6 +35,7 @@ myst_dmath_double_inline = True
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}
 autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 72
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 always_use_bars_union = True
 

@@ -6,6 +6,8 @@ be said with colours alone stands in ``docs/_static/nanochat.css``.
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,34 @@ def variables(dark: bool) -> dict[str, str]:
     return own | {name: f"var(--nc-{colour})" for name, colour in FURO.items()}
 
 
+CODE = re.compile(r'(<div class="highlight"><pre>)(.*?)(</pre>)', re.S)
+TAG = re.compile(r"<[^>]*>")
+
+
+LONG = 36
+"""A line of so many characters fits a phone."""
+
+
+def hang(body: str) -> str:
+    """Let a long line of code go on below itself, a step further in than it began: nobody has to scroll sideways.
+
+    >>> hang(f'<div class="highlight"><pre>  {"a" * 40}</pre>')[:73]
+    '<div class="highlight"><pre><span class="nc-line" style="--in:2">  aaaaaa'
+    """
+
+    def lines(match: re.Match[str]) -> str:
+        out = []
+        for line in match[2].split("\n"):
+            bare = html.unescape(TAG.sub("", line))
+            if len(bare) > LONG:
+                step = len(bare) - len(bare.removeprefix(">>> ").removeprefix("... ").lstrip(" "))
+                line = f'<span class="nc-line" style="--in:{step}">{line}</span>'
+            out.append(line)
+        return match[1] + "\n".join(out) + match[3]
+
+    return CODE.sub(lines, body)
+
+
 def _theme(app: Sphinx, config: Any) -> None:
     config.html_theme_options = {
         "light_css_variables": variables(dark=False),
@@ -126,6 +156,8 @@ def _context(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     context["logo_svg"] = (STATIC / "logo.svg").read_text(encoding="utf-8").strip()
     context["commit"] = app.nano_commit
     tree = context.get("furo_navigation_tree", "")  # a heading needs a level
+    if not page.startswith("source/"):
+        context["body"] = hang(context.get("body", ""))
     context["furo_navigation_tree"] = tree.replace('class="caption" role="heading"', 'class="caption"')
 
 
