@@ -1,11 +1,15 @@
 """Walk through the built site in a real browser: ``make test-site``.
 
+``python tests/browser/run.py [--site FOLDER] [PART ...]``: another folder than docs/_build/html, and only the pages
+whose names hold one of the parts.
+
 Needs Chromium (or Chrome) and Node.js of the system; the two small packages that drive it are installed by npm the
 first time, beside the built site. What is missing is named with the command that brings it.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import http.server
 import json
@@ -28,6 +32,15 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a browser that may go before it has read all."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say something only when it was not the browser that went."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def find_browser() -> str:
@@ -66,14 +79,20 @@ def install_tools() -> None:
     here.write_text(wanted, encoding="utf-8")
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Serve the site on loopback, walk through it, and return the exit status."""
-    if not (SITE / "index.html").exists():
-        sys.exit(f"there is no site in {SITE.relative_to(ROOT)}: run make site first")
+    parser = argparse.ArgumentParser(description="Walk through the built site in a real browser.")
+    parser.add_argument("--site", type=Path, default=SITE, help="folder of the built site (default: docs/_build/html)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="walk through pages whose names hold this alone")
+    options = parser.parse_args(argv)
+    site = options.site.resolve()
+    if not (site / "index.html").exists():
+        sys.exit(f"there is no site in {options.site}: run make site first")
     browser = find_browser()
     install_tools()
-    pages = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
+    every = (path.relative_to(site) for path in site.rglob("*.html"))
+    pages = sorted(path.as_posix() for path in every if path.parts[0] not in ("_static", "_downloads"))
+    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as profile:
         setting = {
@@ -81,7 +100,7 @@ def main() -> int:
             "browser": browser,
             "profile": profile,
             "pages": pages,
-            "only": sys.argv[1:],
+            "only": options.parts,
         }
         script = TOOLS / "walk.mjs"  # beside node_modules, where its imports are found
         shutil.copyfile(HERE / "walk.mjs", script)
