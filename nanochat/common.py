@@ -73,9 +73,7 @@ def pick_device(name: str) -> torch.device:
     if name not in has:
         raise InputError(f"--device={name!r} is unknown: use one of auto, {', '.join(has)}")
     if not has[name]:
-        raise InputError(
-            f"--device={name} asks for a device that this machine does not have: use --device=cpu"
-        )
+        raise InputError(f"--device={name} asks for a device that this machine does not have: use --device=cpu")
     return torch.device(name)
 
 
@@ -110,8 +108,7 @@ def detect_runtime(device: str = "auto", dtype: str = "auto", threads: int | Non
             raise InputError(f"--threads={threads} must be at least 1")
         torch.set_num_threads(threads)
     rank, world_size, local_rank = (
-        int(os.environ.get(name, default))
-        for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )
     if chosen.type == "cuda":
         if local_rank >= torch.cuda.device_count():

@@ -364,9 +364,7 @@ class Engine:
         if not tokens:
             raise InputError("the prompt is empty: start at least with the <|bos|> token (tokenizer.bos)")
         if len(tokens) > context:
-            raise InputError(
-                f"the prompt has {len(tokens)} tokens, the context holds {context}: shorten the prompt"
-            )
+            raise InputError(f"the prompt has {len(tokens)} tokens, the context holds {context}: shorten the prompt")
         for place, token in enumerate(tokens):
             if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocab_size:
                 raise InputError(

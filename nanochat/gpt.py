@@ -134,9 +134,7 @@ class GPTConfig:
             raise InputError(f"depth={depth!r} must be a whole number of layers, at least 1")
         n_embd = WIDTH_PER_LAYER * depth if width is None else width
         if not isinstance(n_embd, int) or isinstance(n_embd, bool) or n_embd < 8 or n_embd % 8:
-            raise InputError(
-                f"width={n_embd!r} must be a positive multiple of 8, such as {WIDTH_PER_LAYER * depth}"
-            )
+            raise InputError(f"width={n_embd!r} must be a positive multiple of 8, such as {WIDTH_PER_LAYER * depth}")
         n_head = next(
             heads
             for heads in range(max(MIN_HEADS, -(-n_embd // MAX_HEAD_SIZE)), n_embd + 1)
@@ -398,9 +396,7 @@ class CausalSelfAttention(nn.Module):
         q, k = rms_norm(apply_rotary(q, cos, sin)), rms_norm(apply_rotary(k, cos, sin))
         return q, k, v
 
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, layer: int = 0
-    ) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, layer: int = 0) -> Tensor:
         """Read from the positions so far and write the result back into the width of the stream.
 
         Args:
@@ -521,9 +517,7 @@ class GPT(nn.Module):
         logits = soft_cap(self.head(x).float(), self.config.softcap)
         if targets is None:
             return logits
-        loss = F.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction
-        )
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction)
         return loss.view_as(targets) if reduction == "none" else loss
 
     def stream(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:

@@ -92,9 +92,7 @@ class Muon(torch.optim.Optimizer):
         params = list(params)
         for p in params:
             if p.ndim != 2:
-                raise InputError(
-                    f"Muon moves matrices; a parameter of shape {tuple(p.shape)} belongs to AdamW"
-                )
+                raise InputError(f"Muon moves matrices; a parameter of shape {tuple(p.shape)} belongs to AdamW")
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.dtype = dtype
 
@@ -153,9 +151,7 @@ def make_optimizers(model: GPT, plan: Plan) -> list[torch.optim.Optimizer]:
         weight_decay=0.0,
         fused=True,
     )
-    muon = Muon(
-        model.blocks.parameters(), plan.matrix_lr, weight_decay=plan.weight_decay, dtype=model.compute_dtype
-    )
+    muon = Muon(model.blocks.parameters(), plan.matrix_lr, weight_decay=plan.weight_decay, dtype=model.compute_dtype)
     for optimizer in (adamw, muon):
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

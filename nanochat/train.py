@@ -154,8 +154,8 @@ class Plan(Recipe):
             nearest = f"{below} or {above}" if below else f"{above}"
             raise InputError(
                 f"total_batch_size={self.total_batch_size} tokens is not a multiple of device_batch_size x "
-                f"sequence_len x processes = {self.device_batch_size} x {self.model.sequence_len} x {world_size} = {once}: "
-                f"take {nearest}"
+                f"sequence_len x processes = {self.device_batch_size} x {self.model.sequence_len} x {world_size} = "
+                f"{once}: take {nearest}"
             )
         return self.total_batch_size // once
 

@@ -87,9 +87,7 @@ def bench_decoding() -> None:
     prompt, new = list(range(32)), 128
 
     def peer_generate() -> None:
-        peer.generate(
-            torch.tensor([prompt]), max_new_tokens=new, min_new_tokens=new, do_sample=False, pad_token_id=0
-        )
+        peer.generate(torch.tensor([prompt]), max_new_tokens=new, min_new_tokens=new, do_sample=False, pad_token_id=0)
 
     compare(
         f"writing {new} tokens after 32, depth 4, float32",

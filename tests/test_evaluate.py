@@ -24,9 +24,7 @@ def fresh(sequence_len: int, tokenizer: Tokenizer) -> GPT:
 
 @pytest.mark.parametrize("sequence_len", [1, 2, 7, 64, 512])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_every_token_and_byte_is_counted_once(
-    sequence_len: int, batch_size: int, tokenizer: Tokenizer
-) -> None:
+def test_every_token_and_byte_is_counted_once(sequence_len: int, batch_size: int, tokenizer: Tokenizer) -> None:
     score = score_text(fresh(sequence_len, tokenizer), tokenizer, TEXTS, batch_size)
     assert score.tokens == sum(len(tokenizer.encode(text)) for text in TEXTS)
     assert score.bytes == sum(len(text.encode()) for text in TEXTS)

@@ -38,7 +38,9 @@ def test_train_resume_and_evaluate(base: Path, capsys: pytest.CaptureFixture[str
     assert main(flags(base, "--num-iterations=6", "--run=trial", "--resume")) == 0
     assert "nothing to do" in capsys.readouterr().out
 
-    assert main(["base-eval", "--run=trial", f"--data={base.parent / 'texts'}", "--num-samples=1", "--max-tokens=8"]) == 0
+    assert (
+        main(["base-eval", "--run=trial", f"--data={base.parent / 'texts'}", "--num-samples=1", "--max-tokens=8"]) == 0
+    )
     printed = capsys.readouterr().out
     assert "xz -9" in printed and "sample 1" in printed
 

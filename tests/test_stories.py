@@ -44,7 +44,7 @@ def test_every_template_is_told_and_every_sentence_is_clean() -> None:
         rng = random.Random(3)
         for _ in range(150):
             story = write_story(rng, plot.name)
-            assert not re.search(r'[{}]|  |\s$|^\s| [.,!?]|\ba [aeiou]', story.text), story.text
+            assert not re.search(r"[{}]|  |\s$|^\s| [.,!?]|\ba [aeiou]", story.text), story.text
             assert story.text.count('"') % 2 == 0, story.text
             assert not re.search(r'[.!?]" "', story.text), "two speakers in a row, where print would start a new line"
             assert all(re.match(r'"?[A-Z]', sentence) for sentence in split_sentences(story.text)), story.text
@@ -97,11 +97,11 @@ def test_the_same_seed_tells_the_same_stories_on_every_machine(told: list[Story]
 
 
 FIRST_STORY = (
-    'There once was a young rabbit called Daisy. She dreamed of a boat, but there was none in the '
-    'shop. Daisy worked for five days, and then the boat was done. But in the forest the boat fell '
+    "There once was a young rabbit called Daisy. She dreamed of a boat, but there was none in the "
+    "shop. Daisy worked for five days, and then the boat was done. But in the forest the boat fell "
     'apart, because the wind was strong. "All my work is gone," said Daisy. She threw the wood away. '
     '"It was a good boat," said Otto the otter. "We can make a strong one." Daisy and Otto worked '
-    'together. This time the boat was strong. Everyone in the village wanted to see the blue boat.'
+    "together. This time the boat was strong. Everyone in the village wanted to see the blue boat."
 )
 
 

@@ -72,10 +72,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"xz -9       {xz_bits_per_byte(documents):.3f} bits per byte")
     if not settings.num_samples:
         return
+    prompt = settings.prompt or ""
+    room = model.config.sequence_len - 1 - len(tokenizer.encode(prompt))
     samples = Engine(model, tokenizer).complete(
-        settings.prompt or "",
+        prompt,
         settings.num_samples,
-        max_tokens=min(settings.max_tokens, model.config.sequence_len - 1 - len(tokenizer.encode(settings.prompt or ""))),
+        max_tokens=min(settings.max_tokens, room),
         temperature=settings.temperature,
         top_k=settings.top_k,
         seed=settings.seed,

@@ -163,9 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
 
         def measure() -> None:
-            score = score_text(
-                state.model, tokenizer, corpus.documents("val"), max_tokens=settings.eval_tokens or None
-            )
+            score = score_text(state.model, tokenizer, corpus.documents("val"), max_tokens=settings.eval_tokens or None)
             print(
                 f"step {state.step:6,}  held-out text: {score.bits_per_byte:.3f} bits per byte, "
                 f"loss {score.loss:.3f} nats per token"
