@@ -105,7 +105,7 @@ def check_sampling(temperature: float, top_k: int | None, vocab_size: int) -> No
     Args:
         temperature: 0, or a finite number of at least 0.001.
         top_k: None, or a whole number of at least 1; more than the vocabulary means all of it.
-        vocab_size: V.
+        vocab_size: The size of the vocabulary, V.
 
     Raises:
         InputError: The message names the value and the rule.

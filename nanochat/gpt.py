@@ -111,7 +111,7 @@ class GPTConfig:
 
         Args:
             depth: L, the number of layers, from 1 up.
-            vocab_size: V.
+            vocab_size: The size of the vocabulary, V.
             sequence_len: The context in tokens.
             width: C where it shall differ from 64 times the depth; a multiple of 8.
             n_kv_head: G; None means as many as query heads.

@@ -83,7 +83,7 @@ def tiny_plan(vocab_size: int = VOCAB_SIZE) -> Plan:
     Few layers and a width that is large for them: to keep the names of a story straight takes width before depth.
 
     Args:
-        vocab_size: V.
+        vocab_size: The size of the vocabulary, V.
 
     Example:
         >>> tiny_plan().model.n_layer, tiny_plan().model.n_embd

@@ -101,7 +101,7 @@ class Plan(Recipe):
 
         Args:
             depth: L, the number of layers.
-            vocab_size: V.
+            vocab_size: The size of the vocabulary, V.
             sequence_len: T, the context in tokens.
             overrides: Fields of :class:`Recipe` by name.
 
