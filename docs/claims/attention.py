@@ -463,10 +463,15 @@ def maths_clockwise() -> str:
 
 @claim("maths-rms-length", about="nanochat.gpt.rms_norm", killed_by=("no-norm", "norm-by-sum"))
 def maths_rms_length() -> str:
-    """Normalise vectors of 64 numbers."""
-    lengths = gpt.rms_norm(3 * vectors(10, 64)).norm(dim=-1)
+    """Normalise long and short vectors of 64 numbers."""
+    sizes = torch.logspace(-1, 3, 10)[:, None]
+    lengths = gpt.rms_norm(sizes * vectors(10, 64)).norm(dim=-1)
     check.close(lengths, torch.full((10,), 8.0), "the length of each normalised vector of 64 numbers", abs=1e-4)
-    return f"Whatever vector of 64 numbers goes into `rms_norm`, an arrow of length {lengths[0]:.0f} comes out."
+    check(gpt.rms_norm(torch.zeros(64)), torch.zeros(64), "nothing but zeros stays nothing but zeros")
+    return (
+        f"A vector of 64 numbers goes into `rms_norm`, and an arrow of length {lengths[0]:.0f} comes out; only zeros "
+        "stay zeros."
+    )
 
 
 @claim("maths-soft-cap", about="nanochat.gpt.soft_cap", killed_by=("softcap-clips", "no-softcap"))

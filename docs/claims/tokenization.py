@@ -329,6 +329,50 @@ def alice_first() -> str:
     return f"In the ten chapters of *Alice* the first six tokens born are {', '.join(names[:-1])} and {names[-1]}."
 
 
+@claim("tok-uld", about=PYTHON, killed_by="word-frequency-ignored")
+def uld() -> str:
+    merges = rhyme_merges()
+    last = merges[-1]
+    return (
+        f"The last of the {len(merges)} merges made {written(last.token)} out of {written(last.left)} and "
+        f"{written(last.right)}, which is no word."
+    )
+
+
+@claim("tok-swallowed", about=(PYTHON, ENCODE), killed_by=("old-pairs-kept", "merges-forgotten"), reads=ALICE)
+def swallowed() -> str:
+    happened: list[Merge] = []
+    text = alice_split()[0]
+    train_bpe_python([text], 759, SPLIT_PATTERN, on_merge=happened.append)
+    he, the = happened[1], learned().encode(" the")[0]
+    cut = Counter(learned().encode(text))
+    check(he.token, b"he", "the second token born")
+    check.above(cut[the], 10 * cut[he.id], "a token born later is used far more often")
+    return (
+        f"{written(he.token)} was merged in {he.count:,} places, but in the finished chapters it stands alone in "
+        f"{cut[he.id]}, because `·the` and others have swallowed the rest."
+    )
+
+
+@claim("tok-late-merges", about=PYTHON, killed_by="word-frequency-ignored", reads=ALICE)
+def late_merges() -> str:
+    happened: list[Merge] = []
+    train_bpe_python([alice_split()[0]], 3000, SPLIT_PATTERN, on_merge=happened.append)
+    first, hundredth, thousandth, last = (happened[n - 1].count for n in (1, 100, 1000, 3000))
+    check(last, 1, "the pair of merge 3,000 occurs once")
+    return (
+        f"The first merge shortens the ten chapters in {first:,} places, number 100 in {hundredth}, number 1,000 in "
+        f"{thousandth}, and number 3,000 in a single one."
+    )
+
+
+@claim("tok-capitals-seen", reads=ALICE)
+def capitals_seen() -> str:
+    counts = Counter(regex.findall(r"\p{L}+", alice()))
+    check(counts["alice"], 0, "the name without its capital")
+    return f"The book has *Alice* {counts['Alice']} times, *ALICE* {counts['ALICE']} times and *alice* never."
+
+
 @claim("tok-alice-name", about=TRAIN, killed_by="merges-forgotten", reads=ALICE)
 def alice_name() -> str:
     tokenizer = learned()
@@ -379,8 +423,12 @@ def no_crossing() -> str:
 def uncut() -> str:
     tokens = train_bpe_python([alice_chapter_one()], 100, r"(?s).+")
     inside = [token for token in tokens if b" " in token[1:]]
+    check(tokens[0], b"e ", "the first merge joins the end of a word and the blank after it")
     check.true(b" the " in tokens and b"she " in tokens, "the examples are among them")
-    return f"Without the cut, {len(inside)} of {len(tokens)} would have one, such as `she·` and `·the·`."
+    return (
+        f"Without the cut, the first merge of all would join `e` and the blank after it, and {len(inside)} of "
+        f"{len(tokens)} tokens would have such a blank, as `she·` and `·the·` have."
+    )
 
 
 # ---- splitting, encoding ----

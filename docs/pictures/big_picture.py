@@ -38,7 +38,7 @@ def around() -> Picture:
             Box("probabilities", "they add up to one", "violet"),
             Box("one token", "drawn by chance", "rose"),
         ],
-        ["cut and look up", "exchange", "layer by layer", "compare", "softmax", "sampling"],
+        ["cut and number", "look up", "layer by layer", "compare", "make shares", "draw"],
     ).picture(
         alt="Seven boxes from top to bottom: text, tokens, vectors, blocks, scores, probabilities, one token.",
         caption="Once around, for one token. The new token is put at the end of the row and the way begins "

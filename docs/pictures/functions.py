@@ -6,8 +6,28 @@ import math
 
 import torch
 
-from docs.pictures import Picture, bars, lines, number_line, stack, title
+from docs.pictures import Box, Picture, bars, flow, lines, number_line, stack, title
 from nanochat.gpt import MLP, GPTConfig, rms_norm, soft_cap
+
+
+def machine() -> Picture:
+    """The function 2x + 1 as a machine."""
+
+    def f(x: int) -> int:
+        return 2 * x + 1
+
+    ins = (3, 0, -2)
+    drawing = flow(
+        [
+            [Box(f"{x}".replace("-", "−"), "goes in", "amber") for x in ins],
+            Box("the machine f", "times two, plus one", "accent"),
+            [Box(f"{f(x)}".replace("-", "−"), "comes out", "violet") for x in ins],
+        ]
+    )
+    return drawing.picture(
+        alt="Three numbers go into one machine, which doubles a number and adds one, and three numbers come out.",
+        caption=f"The function $f(x) = 2x + 1$. For $3$ it gives ${f(3)}$, every time; for $-2$ it gives ${f(-2)}$.",
+    )
 
 
 def exponential() -> Picture:

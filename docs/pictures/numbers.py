@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 
 from docs._ext.drawing import (
     SMALL,
@@ -18,6 +19,8 @@ from docs._ext.drawing import (
     number_line,
     path,
     rect,
+    stack,
+    title,
 )
 
 DISTRIBUTION = {"Queen": 0.5, "King": 0.3, "Duchess": 0.2}
@@ -178,4 +181,61 @@ def balance() -> Picture:
     return Drawing("".join(shapes), 134, text).picture(
         alt=f"A beam with a weight of 0.8 at −1 and one of 0.2 at 10; it balances at {mean:g}.",
         caption=f"Put each prize on a beam, as heavy as it is likely. The beam balances at the expectation, {mean:g}.",
+    )
+
+
+def sharing() -> Picture:
+    """One, shared among ever smaller numbers."""
+    below = (4.0, 2.0, 1.0, 0.5, 0.25, 0.1)
+    values = {f"1 ÷ {number:g}": 1 / number for number in below}
+    return bars(values, "{:g}".format).picture(
+        alt="Bars of one divided by 4, 2, 1, 0.5, 0.25 and 0.1; the smaller the divisor, the longer the bar.",
+        caption=f"The smaller the number below, the larger the result: ${1 / below[0]:g}$ for $4$, "
+        f"${1 / below[-1]:g}$ for $0.1$. There is no bar for zero.",
+    )
+
+
+def per_cent() -> Picture:
+    """Thirty of a hundred."""
+    share, size = 30, 14
+    shapes = [
+        rect(6 + (size + 2) * (place % 20), 6 + (size + 2) * (place // 20), size, size, ink, strength, 2, edge=False)
+        for place in range(100)
+        for ink, strength in [("accent", 0.7) if place < share else ("muted", 0.2)]
+    ]
+    text = "\n".join("".join("#" if 20 * row + n < share else "." for n in range(20)) for row in range(5))
+    return Drawing("".join(shapes), 6 + 5 * (size + 2) + 4, text).picture(
+        alt="A hundred small squares in five rows of twenty; the first thirty are filled.",
+        caption=f"{share} of 100 squares: ${share}\\,\\%$, or ${share / 100}$. Of $50$ squares it would be "
+        f"${share * 50 // 100}$.",
+    )
+
+
+def half_of_half() -> Picture:
+    """All tosses, half of them, and half of the half."""
+    chance = random.Random(0)
+    tosses = [(chance.random() < 0.5, chance.random() < 0.5) for _ in range(10_000)]
+    heads = sum(first for first, _ in tosses)
+    both = sum(first and second for first, second in tosses)
+    values = {"all pairs": 1.0, "first is heads": heads / len(tosses), "both are heads": both / len(tosses)}
+    return bars(values, "{:.3f}".format).picture(
+        alt="Three bars: all pairs of tosses, those that begin with heads, about half, and those with heads twice, "
+        "about a quarter.",
+        caption=f"{len(tosses):,} pairs of tosses by a computer. {heads / len(tosses):.3f} of them begin with heads, "
+        f"and {both / len(tosses):.3f} are heads twice: near $0.5$ and near $0.25$.",
+    )
+
+
+def two_spreads() -> Picture:
+    """Two lists with one mean."""
+    parts, sizes = [], []
+    for row in ((4, 5, 6), (0, 5, 10)):
+        sizes.append(statistics.pstdev(row))
+        parts += [title(f"{', '.join(map(str, row))}: mean {statistics.mean(row)}, σ = {sizes[-1]:.2f}")]
+        parts += [number_line({f"{value}": float(value) for value in row}, 0, 10)]
+    return stack(*parts, gap=6).picture(
+        alt="Two lines of numbers. On the first, three points stand close together around 5; on the second, they are "
+        "far apart around 5.",
+        caption=f"The same mean, and not the same spread: {sizes[0]:.2f} and {sizes[1]:.2f}, "
+        f"{sizes[1] / sizes[0]:.0f} times as much.",
     )

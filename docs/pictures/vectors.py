@@ -90,3 +90,35 @@ def row_meets_column() -> Picture:
         caption="One number of the product needs one row and one column: "
         f"$0 \\cdot 8 + 2 \\cdot 2 + 1 \\cdot 3 = {product[1, 0]:.0f}$.",
     )
+
+
+def every_pair() -> Picture:
+    """All dot products of three queries and three keys."""
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    keys = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
+    names = (
+        [f"query [{a:.0f}, {b:.0f}]" for a, b in queries.tolist()],
+        [f"[{a:.0f}, {b:.0f}]" for a, b in keys.tolist()],
+    )
+    product = queries @ keys.T
+    return grid(product.tolist(), *names, show="{:.0f}".format, note="a row: a query; a column: a key").picture(
+        alt="A table of three rows and three columns. Each cell holds the dot product of the query of its row with the "
+        "key of its column.",
+        caption=f"Nine dot products at once. The last query meets the second key: $1 \\cdot 0 + 1 \\cdot 3 = "
+        f"{product[2, 1]:.0f}$, and no pair fits better.",
+    )
+
+
+def block_of_numbers() -> Picture:
+    """Two tables, one behind the other."""
+    x = torch.arange(24.0).view(2, 3, 4)
+    parts = []
+    for number, row in enumerate(x, 1):
+        parts += [title(f"row of text {number}")]
+        names = [f"token {n}" for n in range(1, 4)], [f"channel {n}" for n in range(1, 5)]
+        parts += [grid(row.tolist(), *names, show="{:.0f}".format, top=24.0)]
+    return stack(*parts, gap=8).picture(
+        alt="Two tables of three rows and four columns, numbered on from 0 to 23.",
+        caption=f"A tensor of shape $(2, 3, 4)$: two rows of text, three tokens in each, four numbers for each token. "
+        f"That makes {x.numel()} numbers, and the last one is {x[1, 2, 3]:.0f}, because Python counts from zero.",
+    )

@@ -41,3 +41,33 @@ def loop_calls() -> Problem:
         ],
         unit="draws",
     )
+
+
+def no_note() -> Problem:
+    """Runs that a notebook does not hold."""
+    learned, new = "the cat sat on the mat".split(), "the cat sat on the hat".split()
+    known = set(zip(learned, learned[1:], learned[2:], strict=False))
+    missing = [run for run in zip(new, new[1:], new[2:], strict=False) if run not in known]
+    return Problem(
+        question=f"A counting model has noted every run of three words of *{' '.join(learned)}*. How many runs of "
+        f"three words of *{' '.join(new)}* are new to it?",
+        answer=len(missing),
+        steps=[
+            f"The new text has {len(new) - 2} runs of three words, one from each word but the last two.",
+            f"Only *{' '.join(missing[0])}* is not among the notes.",
+        ],
+        unit="run",
+    )
+
+
+def share_from_notes() -> Problem:
+    """What is left for the words that are not named."""
+    p = {"Mock": 0.03, "March": 0.02, "Queen": 0.02}
+    rest = round(1 - sum(p.values()), 2)
+    return Problem(
+        question="A model gives *Mock* a probability of $0.03$ after *the*, *March* one of $0.02$ and *Queen* one of "
+        "$0.02$. All probabilities together are $1$. How much do all other words share?",
+        answer=rest,
+        steps=["Add up: $0.03 + 0.02 + 0.02 = 0.07$.", f"What is left: $1 - 0.07 = {rest}$."],
+        tolerance=0.001,
+    )

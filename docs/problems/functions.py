@@ -7,7 +7,7 @@ import math
 import torch
 
 from docs.problems import Problem
-from nanochat.gpt import rms_norm
+from nanochat.gpt import rms_norm, soft_cap
 
 
 def softmax_share() -> Problem:
@@ -77,5 +77,47 @@ def rms() -> Problem:
         (
             "Afterwards the mean of the squares is one, so the sum of the $16$ squares is $16$.",
             rf"The length is the root of that sum: $\sqrt{{16}} = {length:.0f}$.",
+        ),
+    )
+
+
+def two_steps() -> Problem:
+    """Steps of the exponential function."""
+    ratio = round(math.exp(5) / math.exp(3), 2)
+    return Problem(
+        r"How many times as large as $e^3$ is $e^5$? Take $e \approx 2.718$. One decimal will do.",
+        round(ratio, 1),
+        (
+            "From $3$ to $5$ are two steps to the right, and each multiplies by $e$.",
+            rf"$2.718 \cdot 2.718 \approx {ratio}$.",
+        ),
+        tolerance=0.06,
+    )
+
+
+def where_largest() -> Problem:
+    """The argmax, counted as Python counts."""
+    scores = torch.tensor([0.5, -3.0, 2.5, 1.0])
+    place = int(scores.argmax())
+    return Problem(
+        r"What is the argmax of $[\,0.5,\ -3,\ 2.5,\ 1\,]$? Count the places as Python does.",
+        place,
+        (f"The largest number is ${scores[place]:.1f}$.", f"It stands third, which is place {place} for Python."),
+    )
+
+
+def never_past() -> Problem:
+    """What a soft cap lets out."""
+    z = torch.tensor([3.0, 50.0, 2000.0])
+    bent = soft_cap(z, 15.0)
+    whole = int((bent.round(decimals=1) == 15.0).sum())
+    return Problem(
+        "The numbers $3$, $50$ and $2000$ go through a soft cap of $15$. Rounded to one decimal, two of the results "
+        "are the same. What are they?",
+        round(bent[-1].item()),
+        (
+            "$3$ is small beside the cap, so it stays nearly as it is.",
+            rf"For the other {whole}, $z / c$ is above $3$, where $\tanh$ is above $0.99$. Both bend to about $15$ and "
+            "never pass it.",
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 from docs.problems import Problem
 
@@ -189,4 +190,49 @@ def how_many_draws() -> Problem:
             f"A root {times} times as large needs a number ${times} \\times {times} = {times**2}$ times as large.",
         ],
         unit="times",
+    )
+
+
+def share_out() -> Problem:
+    """A division below and above the line."""
+    answer = (10 + 14) / (2 * 4)
+    return Problem(
+        question="What is $\\frac{10 + 14}{2 \\times 4}$?",
+        answer=round(answer),
+        steps=[
+            "Above the line: $10 + 14 = 24$.",
+            "Below it: $2 \\times 4 = 8$.",
+            f"Then divide: $24 \\div 8 = {answer:.0f}$.",
+        ],
+    )
+
+
+def up_and_down() -> Problem:
+    """Two percentages, one after the other."""
+    after = round(200 * 1.25 * 0.8)
+    return Problem(
+        question="A row of $200$ tokens becomes $25\\,\\%$ longer, and then $20\\,\\%$ shorter than that. How long is "
+        "it?",
+        answer=after,
+        steps=[
+            "$25\\,\\%$ of $200$ is $0.25 \\times 200 = 50$, so it grows to $250$.",
+            f"$20\\,\\%$ of $250$ is $0.2 \\times 250 = 50$, so it shrinks to ${after}$. Here the two cancel: a "
+            "quarter of the small one is a fifth of the large one.",
+        ],
+        unit="tokens",
+    )
+
+
+def deviation() -> Problem:
+    """A standard deviation that comes out even."""
+    row = [1, 1, 5, 5]
+    answer = round(statistics.pstdev(row))
+    return Problem(
+        question=f"What is the standard deviation of ${', '.join(map(str, row))}$?",
+        answer=answer,
+        steps=[
+            f"The mean is ${sum(row)} \\div {len(row)} = {sum(row) // len(row)}$.",
+            "Each number is $2$ away from it. Squared: $4$, four times; the mean of these is $4$.",
+            f"The root undoes the squaring: $\\sqrt{{4}} = {answer}$.",
+        ],
     )

@@ -48,6 +48,21 @@ def missing_words() -> Problem:
     )
 
 
+def window_of_letters() -> Problem:
+    """What a fixed number of places holds."""
+    places, bytes_a_token = 512, 3
+    return Problem(
+        question=f"A model sees {places} tokens at once. A token holds {bytes_a_token} letters, on average. How many "
+        "letters of text does the model see?",
+        answer=places * bytes_a_token,
+        steps=[
+            f"Each of the {places} places holds {bytes_a_token} letters.",
+            f"{places} × {bytes_a_token} = {places * bytes_a_token}. A model that reads letters would see {places}.",
+        ],
+        unit="letters",
+    )
+
+
 def utf8_bytes() -> Problem:
     """Bytes of a text with signs of several lengths."""
     text = "Aé€😀!"

@@ -1,11 +1,10 @@
-"""Practice problems of the pages on vectors and on circles."""
+"""Practice problems of the page on vectors."""
 
 from __future__ import annotations
 
 import torch
 
 from docs.problems import Problem
-from nanochat.gpt import apply_rotary, rotary_tables
 
 
 def length() -> Problem:
@@ -71,17 +70,30 @@ def tensor() -> Problem:
     )
 
 
-def turned() -> Problem:
-    """How far apart two positions are turned."""
-    cos, sin = rotary_tables(12, 2)
-    x = apply_rotary(torch.ones(1, 12, 1, 2), cos, sin)[0, :, 0]
-    gaps = [n for n in range(12) if n < 11 and torch.allclose(x[11] @ x[n], x[7] @ x[3], atol=1e-4)]
+def adding() -> Problem:
+    """Twice one arrow and another one."""
+    total = 2 * torch.tensor([1.0, 3.0]) + torch.tensor([4.0, -1.0])
     return Problem(
-        "A query at position $7$ meets a key at position $3$. The same query and key meet again, and now the query "
-        "stands at position $11$. At which position, below $11$, must the key stand for the same dot product?",
-        gaps[-1],
+        r"What is the second number of $2 \cdot [\,1,\ 3\,] + [\,4,\ -1\,]$?",
+        round(total[1].item()),
         (
-            "Only the difference of the positions counts: $7 - 3 = 4$.",
-            f"$11 - 4 = {gaps[-1]}$.",
+            r"Multiply every place: $2 \cdot [\,1,\ 3\,] = [\,2,\ 6\,]$.",
+            rf"Add place by place: $[\,2 + 4,\ 6 - 1\,] = [\,{total[0]:.0f},\ {total[1]:.0f}\,]$.",
+        ),
+    )
+
+
+def transposed() -> Problem:
+    """One place of a product with a transposed matrix."""
+    queries, keys = torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([[4.0, 1.0], [2.0, 5.0]])
+    product = queries @ keys.T
+    return Problem(
+        r"Two queries stand in the rows of $Q = \begin{bmatrix} 1 & 2 \\ 3 & 0 \end{bmatrix}$ and two keys in the rows "
+        r"of $K = \begin{bmatrix} 4 & 1 \\ 2 & 5 \end{bmatrix}$. Which number of $Q K^\top$ stands in row $1$ and "
+        "column $2$?",
+        round(product[0, 1].item()),
+        (
+            "Row $1$, column $2$ holds the dot product of the first query with the second key.",
+            rf"$1 \cdot 2 + 2 \cdot 5 = {product[0, 1]:.0f}$.",
         ),
     )
