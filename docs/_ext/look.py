@@ -143,6 +143,33 @@ def hang(body: str) -> str:
     return CODE.sub(lines, body)
 
 
+SOURCE = re.compile(r'(<span class="source-line" id="L\d+")(><a [^>]*>\d+</a>)(.*)')
+
+
+def hang_source(body: str) -> str:
+    """Do the same for a page of source, whose lines are marked already."""
+
+    def line(match: re.Match[str]) -> str:
+        bare = html.unescape(TAG.sub("", match[3]))
+        step = len(bare) - len(bare.lstrip(" "))
+        return f'{match[1]} style="--in:{step}"{match[2]}{match[3]}' if len(bare) > LONG else match[0]
+
+    return SOURCE.sub(line, body)
+
+
+SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.S)
+
+
+def flatten(body: str) -> str:
+    """Make the parameters of a signature lines of text: Sphinx nests a list of definitions in the name of one."""
+
+    def lines(match: re.Match[str]) -> str:
+        text = match[0].replace("<dl>", '<span class="nc-parameters">').replace("</dl>", "</span>")
+        return text.replace("<dd>", '<span class="nc-parameter">').replace("</dd>", "</span>")
+
+    return SIGNATURE.sub(lines, body)
+
+
 def _theme(app: Sphinx, config: Any) -> None:
     config.html_theme_options = {
         "light_css_variables": variables(dark=False),
@@ -156,9 +183,10 @@ def _context(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     context["logo_svg"] = (STATIC / "logo.svg").read_text(encoding="utf-8").strip()
     context["commit"] = app.nano_commit
     tree = context.get("furo_navigation_tree", "")  # a heading needs a level
-    if not page.startswith("source/"):
-        context["body"] = hang(context.get("body", ""))
-    context["furo_navigation_tree"] = tree.replace('class="caption" role="heading"', 'class="caption"')
+    body = context.get("body", "")
+    context["body"] = hang_source(body) if page.startswith("source/") else flatten(hang(body))
+    tree = tree.replace('class="caption" role="heading"', 'class="caption"')
+    context["furo_navigation_tree"] = tree.replace(": the proofs</a>", "</a>")  # they stand below VERIFICATION
 
 
 def _note_commit(app: Sphinx) -> None:

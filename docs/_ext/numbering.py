@@ -38,8 +38,12 @@ def number_pages(app: Any, env: Any) -> None:
     numbers = page_numbers(env)
     for page, toc in env.tocs.items():
         own = numbers.get(page)
-        env.toc_secnumbers[page] = {"": own} if own else {}
-        for node in toc.findall(lambda one: "anchorname" in getattr(one, "attributes", {})):
+        places = list(toc.findall(lambda one: "anchorname" in getattr(one, "attributes", {})))
+        # A section that is not named here would take the number of its page.
+        env.toc_secnumbers[page] = (
+            {one["anchorname"]: () if one["anchorname"] else own for one in places} if own else {}
+        )
+        for node in places:
             node.attributes.pop("secnumber", None)
             if own and not node["anchorname"]:
                 node["secnumber"] = own
