@@ -413,7 +413,7 @@ class Tokenizer:
             InputError: If there is no such special token; an ordinary token is none.
 
         Guide:
-            "The number of a special token is had in one way only." (nano/tokenization/encoding)
+            "No text leads to the number of a special token." (nano/tokenization/encoding)
         """
         if name not in self._special_ids:
             raise InputError(f"{name!r} is not a special token: use one of {', '.join(SPECIAL_TOKENS)}")
@@ -502,7 +502,7 @@ class Tokenizer:
             InputError: If the file is missing, damaged, of another format, or does not describe a tokenizer.
 
         Guide:
-            "Anybody can read it, and reading it runs no code." (nano/tokenization/encoding)
+            "Any program can read it, and reading it runs no code." (nano/tokenization/encoding)
         """
         cure = "train one with `nanochat tok-train`"
         try:

@@ -15,6 +15,7 @@ from docs._ext.mutation import edited, swapped
 from docs.pictures import recall
 from nanochat import gpt
 from nanochat.accounting import cache_bytes, count_parameters, flops_per_token
+from nanochat.common import InputError
 from nanochat.gpt import GPT, CausalSelfAttention, GPTConfig
 
 ATTENTION = "nanochat.gpt.CausalSelfAttention"
@@ -83,7 +84,7 @@ def only_attention_mixes() -> str:
             block.attention.output.weight.zero_()
     moved = moved_places(scores(model, tokens), scores(model, other))
     check(moved, [2], "with attention silent, only the scores of the changed position move")
-    return "With attention silent, a change of one token changes the scores of that position alone."
+    return "With attention silent, a change of one token changes the guess at that position alone."
 
 
 @claim("attention-mask-pairs", about="nanochat.gpt.causal_mask", killed_by="mask-off-by-one")
@@ -102,7 +103,7 @@ def attention_no_future() -> str:
     other[0, -1] = (other[0, -1] + 1) % 64
     moved = moved_places(scores(model, tokens), scores(model, other))
     check(moved, [11], "only the last position's scores move when the last token changes")
-    return "Change the last token of a row, and no score at any earlier position moves."
+    return "Change the last token of a row, and no guess at any earlier position moves."
 
 
 @claim(
@@ -318,6 +319,15 @@ def attention_groups() -> str:
     )
 
 
+@claim("attention-groups-divide", about="nanochat.gpt.GPTConfig", killed_by="any-number-of-groups")
+def attention_groups_divide() -> str:
+    """Ask for three key/value heads beside four query heads."""
+    sizes = {"n_layer": 1, "n_embd": 64, "n_head": 4}
+    message = check.raises(InputError, lambda: GPTConfig(n_kv_head=3, **sizes), "4 is not divisible by 3")
+    near = message.rpartition("take n_kv_head=")[2]
+    return f"Asked for 4 query heads and 3 key/value heads, the package refuses and proposes {near}."
+
+
 @claim("attention-groups-save", about="nanochat.accounting.cache_bytes", killed_by="cache-forgets-groups")
 def attention_groups_save() -> str:
     """Count the bytes that keys and values take."""
@@ -356,8 +366,8 @@ def attention_order() -> str:
         still = (scores(model, one) - scores(model, other))[0, -1]
     check.close(still, torch.zeros_like(still), "without rotation they do not", abs=1e-5)
     return (
-        "In a model of one layer, swap the first two tokens of three: the scores at the third one change. "
-        "Take the rotation away and they stay."
+        "In a model of one layer, swap the first two tokens of three: the guess at the third one changes. "
+        "Take the rotation away and it stays."
     )
 
 
@@ -587,6 +597,11 @@ def _groups_in_turn() -> AbstractContextManager[None]:
         *("k.transpose(1, 2)", f"k{repeat}", "v.transpose(1, 2)", f"v{repeat}"),
         *("enable_gqa=q.size(2) != k.size(2)", "enable_gqa=False"),
     )
+
+
+@mutant("any-number-of-groups", "any number of key/value heads is allowed")
+def _any_groups() -> AbstractContextManager[None]:
+    return edited("nanochat.gpt.GPTConfig.__post_init__", "if self.n_head % self.n_kv_head:", "if False:")
 
 
 @mutant("groups-ignored-in-keys", "there are as many key heads as query heads, whatever was asked for")

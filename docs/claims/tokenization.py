@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 
 import regex
 
@@ -14,6 +16,7 @@ from docs.texts import ALICE, ARTICLE_ONE, RHYME, alice, alice_chapter_one, alic
 from docs.texts.references import RECORD, compared
 from nanochat.accounting import count_parameters
 from nanochat.bpe import Merge, count_words, encode_word, merge_pair, split_text, train_bpe_python
+from nanochat.common import InputError
 from nanochat.gpt import GPTConfig
 from nanochat.tokenizer import SPECIAL_TOKENS, SPLIT_PATTERN, Tokenizer
 
@@ -525,6 +528,29 @@ def special_no_bytes() -> str:
     lengths = learned().n_bytes_per_token()
     empty = [length for length in lengths if length == 0]
     return f"Of the {len(lengths):,} tokens exactly {len(empty)} stand for no text at all, the special ones."
+
+
+# ---- on disk ----
+
+
+@mutant("file-not-compared", "a tokenizer file is loaded whatever its fingerprint says")
+def file_not_compared():
+    return edited(
+        "nanochat.tokenizer.Tokenizer._from_content",
+        'if tokenizer.fingerprint != content["fingerprint"]:',
+        "if False:",
+    )
+
+
+@claim("tok-file-changed", about="nanochat.tokenizer.Tokenizer.load", killed_by="file-not-compared")
+def file_changed() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Tokenizer.train([RHYME], 277).save(Path(folder) / "tokenizer.json")
+        text = path.read_text(encoding="utf-8")
+        check(text.count("{1,2}"), 1, "the pattern stands in the file as it is")
+        path.write_text(text.replace("{1,2}", "{1,3}"), encoding="utf-8")
+        check.raises(InputError, lambda: Tokenizer.load(path), "the changed file does not fit its fingerprint")
+    return "Change one sign of the pattern in the file, and it is refused when it is loaded."
 
 
 # ---- the size of the vocabulary ----
