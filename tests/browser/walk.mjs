@@ -57,7 +57,7 @@ async function inspect(context, path) {
     pictures: Array.from(document.images).filter((image) => !image.complete || image.naturalWidth === 0).map((image) => image.src),
     unnamed: Array.from(document.images).filter((image) => image.getAttribute("alt") === null).map((image) => image.src),
     drawings: Array.from(document.querySelectorAll("figure svg, .nc-frame svg")).filter((svg) => svg.getBoundingClientRect().width < 10 && svg.closest("details:not([open])") === null).length,
-    silent: Array.from(document.querySelectorAll("figure svg")).filter((svg) => svg.getAttribute("aria-hidden") !== "true" && !(svg.querySelector("title")?.textContent.trim() || svg.getAttribute("aria-label"))).length,
+    silent: Array.from(document.querySelectorAll("figure svg.nc-svg, .nc-frame svg")).filter((svg) => svg.getAttribute("aria-hidden") !== "true" && !(svg.querySelector("title")?.textContent.trim() || svg.getAttribute("aria-label"))).length,
     rawMath: Array.from(document.querySelectorAll("article p")).filter((p) => /\$[^$]+\$|\\frac|\\mathrm/.test(p.innerText) && !p.querySelector("code, .math")).map((p) => p.innerText.slice(0, 80)),
     problematic: document.querySelectorAll(".problematic, .system-message").length,
     headings: document.querySelectorAll("h1").length,
@@ -77,20 +77,20 @@ async function inspect(context, path) {
     await page.emulateMedia({ colorScheme: "dark" });
     await ask(page, `${path} (dark)`, { runOnly: { type: "rule", values: ["color-contrast", "link-in-text-block"] } });
   }
+  await measure(page, path);
   check(troubles.length === 0, path, troubles.join("; "));
   await page.close();
 }
 
-async function measure(context, path) {
-  const { page } = await open(context, path);
+async function measure(page, path) {
+  await page.setViewportSize(PHONE.viewport);
   const wide = await page.evaluate(() => {
     const room = document.documentElement.clientWidth;
     const over = document.documentElement.scrollWidth - room;
-    const who = over > 1 ? Array.from(document.querySelectorAll("article *")).find((part) => part.getBoundingClientRect().right > room + 1 && !part.closest("pre, .table-wrapper, div.math")) : null;
+    const who = over > 1 ? Array.from(document.querySelectorAll("body *")).find((part) => part.getBoundingClientRect().right > room + 1 && !part.closest("pre, .table-wrapper, div.math, .toc-drawer, .sidebar-drawer")) : null;
     return { over, who: who ? `${who.tagName.toLowerCase()}.${who.className}` : "" };
   });
   check(wide.over <= 1, path, `the page is ${wide.over} px wider than a phone of 390 px (${wide.who})`);
-  await page.close();
 }
 
 async function inParallel(items, width, work) {
@@ -106,7 +106,6 @@ async function walk(where, options, work) {
 }
 
 await walk("pages", { ...DESK, colorScheme: "light" }, (context) => inParallel(wanted, 2, (path) => inspect(context, path)));
-await walk("pages", PHONE, (context) => inParallel(wanted, 2, (path) => measure(context, path)));
 
 /** The first page of the guides that has such a part. */
 async function firstPageWith(selector) {
