@@ -117,6 +117,9 @@ def variables(dark: bool) -> dict[str, str]:
 
 CODE = re.compile(r'(<div class="highlight"><pre>)(.*?)(</pre>)', re.S)
 TAG = re.compile(r"<[^>]*>")
+ACROSS = re.compile(
+    r"(<span\b[^>]*>)([^<]*\n[^<]*)</span>"
+)  # the gallery's code has marks that go over the end of a line
 
 
 LONG = 36
@@ -130,9 +133,12 @@ def hang(body: str) -> str:
     '<div class="highlight"><pre><span class="nc-line" style="--in:2">  aaaaaa'
     """
 
+    def parts(match: re.Match[str]) -> str:
+        return "\n".join(f"{match[1]}{part}</span>" if part else "" for part in match[2].split("\n"))
+
     def lines(match: re.Match[str]) -> str:
         out = []
-        for line in match[2].split("\n"):
+        for line in ACROSS.sub(parts, match[2]).split("\n"):
             bare = html.unescape(TAG.sub("", line))
             if len(bare) > LONG:
                 step = len(bare) - len(bare.removeprefix(">>> ").removeprefix("... ").lstrip(" "))
