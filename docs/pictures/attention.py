@@ -124,7 +124,7 @@ def three_matrices() -> Picture:
         Box(f"{name}\n{what}", f"{heads} × {size}", ink)
         for name, what, (heads, size), ink in zip(
             ("query", "key", "value"),
-            ("what I seek", "what I am", "what I give"),
+            ("the list", "the sign", "the goods"),
             per_head,
             ("accent", "amber", "violet"),
             strict=True,

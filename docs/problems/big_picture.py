@@ -45,7 +45,7 @@ def loop_calls() -> Problem:
 
 def no_note() -> Problem:
     """Runs that a notebook does not hold."""
-    learned, new = "the cat sat on the mat".split(), "the cat sat on the hat".split()
+    learned, new = "the cat sat on the mat".split(), "the cat sat on a mat".split()
     known = set(zip(learned, learned[1:], learned[2:], strict=False))
     missing = [run for run in zip(new, new[1:], new[2:], strict=False) if run not in known]
     return Problem(
@@ -54,9 +54,9 @@ def no_note() -> Problem:
         answer=len(missing),
         steps=[
             f"The new text has {len(new) - 2} runs of three words, one from each word but the last two.",
-            f"Only *{' '.join(missing[0])}* is not among the notes.",
+            "Not among the notes: " + ", ".join(f"*{' '.join(run)}*" for run in missing) + ".",
         ],
-        unit="run",
+        unit="runs",
     )
 
 
