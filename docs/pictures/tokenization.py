@@ -304,7 +304,7 @@ def dial() -> Picture:
         "that the tokenizer was "
         f"learned from, to {unseen[-1][1]:.2f} on text that it had not seen.",
         caption=f"How much text one token holds. Both lines begin at {seen[0][1]:.0f} byte, without a single "
-        "merge, and are together at "
+        "merge, and are still close at "
         f"{sizes[3]} tokens ({seen[3][1]:.2f} and {unseen[3][1]:.2f}). At {sizes[-1]:,} the text that it was "
         "learned from is ahead by "
         f"{seen[-1][1] - unseen[-1][1]:.2f}.",
