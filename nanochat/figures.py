@@ -38,7 +38,7 @@ SERIES = ("accent", "amber", "violet", "rose", "blue", "green")
 """The colours of lines, bars and tokens, in the order in which they are used."""
 
 HEAT = "#1f9aa3"
-"""The colour of heat maps, laid over the page from transparent (0) to opaque (1): it suits both pages."""
+"""The colour of heat maps, laid over the page more thickly for larger values: it suits both pages."""
 
 
 def token_colour(piece: str | bytes) -> str:
@@ -184,13 +184,15 @@ def use_style(dark: bool = False) -> None:
 def heat_map() -> Any:
     """Return the colour map of heat maps: transparent at 0, :data:`HEAT` at 1, right on any page.
 
+    Even the strongest colour lets some of the page through, so that a number written on it can be read on both.
+
     Raises:
         InputError: If matplotlib is missing; the message says how to install it.
     """
     _matplotlib()
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
-    return LinearSegmentedColormap.from_list("nanochat", [to_rgba(HEAT, 0.04), to_rgba(HEAT, 1.0)])
+    return LinearSegmentedColormap.from_list("nanochat", [to_rgba(HEAT, 0.04), to_rgba(HEAT, 0.65)])
 
 
 def describe(figure: Any, alt: str, caption: str = "") -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from docs._ext import drawing
 from docs._ext.docstrings import plain_returns
+from docs._ext.look import TAG, flatten, hang, hang_source
+from docs._ext.marks import draw
 from docs._ext.math import Renderer, arrange, place_links
 from docs._ext.pictures import named_svg
 from docs._ext.symbols import Symbol, SymbolTable
@@ -243,6 +245,82 @@ def test_returns_sections_have_no_types() -> None:
         "        Three.",
         "",
     ]
+
+
+# ---- what is done to finished pages ----
+
+
+def test_a_long_line_of_code_hangs_below_its_own_beginning() -> None:
+    long = "a" * 40
+    page = hang(f'<div class="highlight"><pre><span></span>short\n    {long}\n>>> {long}</pre></div><p>{long}</p>')
+    lines = page.split("\n")
+    assert "nc-line" not in lines[0] and 'style="--in:4">    a' in lines[1] and 'style="--in:4">>>> a' in lines[2]
+    assert page.count("nc-line") == 2 and TAG.sub("", page).count(long) == 3
+
+
+def test_marks_that_go_over_the_end_of_a_line_are_closed_in_each() -> None:
+    page = hang(f'<div class="highlight"><pre><span class="w">\n\n</span><span class="s">{"a" * 40}\nb</span></pre>')
+    for line in page.removeprefix('<div class="highlight"><pre>').split("\n"):
+        assert line.count("<span") == line.count("</span>"), line
+
+
+def test_source_keeps_its_numbers_and_a_signature_no_list() -> None:
+    line = '<span class="source-line" id="L7"><a class="source-number" href="#L7">7</a>  ' + "a" * 40
+    assert 'id="L7" style="--in:2"><a' in hang_source(line)
+    page = '<dt class="sig sig-object py"><dl><dd>x</dd></dl></dt><dd><dl><dd>y</dd></dl></dd>'
+    assert flatten(page).count("<dl>") == 1 and "<dd>y</dd>" in flatten(page)
+
+
+NUMBERED = """
+# Book
+
+```{toctree}
+:numbered: 2
+
+one
+two
+```
+"""
+ONE = """# One
+
+✅ proved, `✅` as code, and ⚠️.
+
+## A section
+
+## Another
+
+```{toctree}
+
+deep
+```
+"""
+
+
+def test_pages_are_numbered_and_marks_drawn(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nextensions = ['myst_parser']\nhtml_theme = 'basic'\n"
+        "def setup(app):\n    from docs._ext import setup_features\n"
+        "    setup_features(app, ('marks', 'numbering'))\n"
+    )
+    pages = {"index": NUMBERED, "one": ONE, "deep": "# Deep\n\n## Below\n", "two": "# Two\n"}
+    for name, text in pages.items():
+        (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-n", "-W", "-q", "-b", "html", tmp_path, tmp_path / "out"]
+    for _ in range(2):  # the second build finds nothing to do
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        one, deep, two = (
+            (tmp_path / "out" / f"{name}.html").read_text(encoding="utf-8") for name in pages if name != "index"
+        )
+        heads = re.findall(r"<h[12]>(.*?)<a", one + deep + two)
+        assert [TAG.sub("", head) for head in heads] == [
+            *("1. One", "A section", "Another"),
+            *("1.1. Deep", "Below"),
+            "2. Two",
+        ]
+    assert one.count("<svg") == 2 and 'aria-hidden="true"' in one and "✅</span></code>" in one.replace("\n", "")
+    assert one.count("✅") == 1 and "⚠" not in one and "\ufe0f" not in one
+    assert 'aria-label="needs clarification"' in draw("⚠", alone=True)
 
 
 # ---- a miniature site ----
