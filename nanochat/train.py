@@ -70,7 +70,7 @@ class Plan(Recipe):
         InputError: If a value is out of range, or the batch does not divide evenly.
 
     Guide:
-        "A model that reads each story once or twice has no chance to learn it by heart." (nano/training/measuring)
+        "A model that reads each story only once or twice can hardly learn it by heart." (nano/training/measuring)
     """
 
     model: GPTConfig
@@ -391,7 +391,7 @@ def faster_dtype(plan: Plan, runtime: Runtime, rows: int | None = None) -> tuple
         The faster precision and its speed in tokens a second.
 
     Guide:
-        "On ordinary processors it can be twice as fast or twenty times slower, and nothing but a trial tells."
+        "On ordinary processors it can be faster or many times slower, and nothing but a trial tells."
         (nano/training/budget)
     """
     n_rows = plan.device_batch_size if rows is None else rows

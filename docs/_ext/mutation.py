@@ -131,12 +131,12 @@ def swapped(symbol: str, new: Any) -> Iterator[None]:
 
 
 def forget_caches(tops: tuple[str, ...]) -> None:
-    """Empty every ``lru_cache`` of these packages and of the claims: it may hold what another code computed."""
+    """Empty every ``lru_cache`` of these packages, the claims and the pictures: it may hold what another code computed."""
     for module in list(sys.modules.values()):
         if not isinstance(module, types.ModuleType):
             continue
         name = module.__name__
-        if name.split(".")[0] in tops or name.startswith("docs.claims"):
+        if name.split(".")[0] in tops or name.startswith(("docs.claims", "docs.pictures")):
             for value in list(vars(module).values()):
                 for inner in [value, *(vars(value).values() if isinstance(value, type) else ())]:
                     clear = inspect.getattr_static(inner, "cache_clear", None)

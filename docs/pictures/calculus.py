@@ -23,20 +23,21 @@ from docs._ext.drawing import (
 
 def magnifier() -> Picture:
     """A curve three times, each closer: it becomes straight."""
-    x0, parts, bends = 3.0, [], []
-    for half in (2.0, 0.5, 0.05):
-        points = [(x0 + half * k / 20, (x0 + half * k / 20) ** 2) for k in range(-20, 21)]
+    x0, parts, bends, slopes = 3.0, [], [], []
+    for run in (2.0, 0.5, 0.05):
+        points = [(x0 + run * k / 40, (x0 + run * k / 40) ** 2) for k in range(41)]
         (xa, ya), (xb, yb) = points[0], points[-1]
         chord = [(xa, ya), (xb, yb)]
         bends.append(max(abs(y - (ya + (yb - ya) * (x - xa) / (xb - xa))) for x, y in points) / (yb - ya))
+        slopes.append((yb - ya) / (xb - xa))
         plot = lines({"x times x": points, "straight line": chord})
-        parts += [title(f"from {xa:g} to {xb:g}: rise over run {(yb - ya) / (xb - xa):.4g}"), plot]
+        parts += [title(f"from {xa:g} to {xb:g}: rise over run {slopes[-1]:.4g}"), plot]
     return stack(*parts, gap=8).picture(
-        "Three plots of the same curve around the place 3, each showing a smaller piece; the last is as straight "
+        "Three plots of the same curve from the place 3 on, each showing a smaller piece; the last is as straight "
         "as a ruler.",
-        "The curve $x^2$ around 3, closer and closer, with a straight line between its ends. In the first plot the "
-        f"curve sags by {bends[0]:.0%} of the rise, "
-        f"in the last by {bends[2]:.1%}.",
+        "The curve $x^2$ from 3 on, closer and closer, with a straight line between its ends. In the first plot the "
+        f"curve sags by {bends[0]:.1%} of the rise, in the last by {bends[2]:.1%}. Rise over run comes down from "
+        f"{slopes[0]:.4g} to {slopes[2]:.4g}.",
     )
 
 

@@ -1,12 +1,13 @@
 """The pupil: a model small enough to be trained while a page is built, on a few hundred stories.
 
-The chapter on training follows it from its first guess on. Nothing here is kept between calls, so that a claim
-sees the package as it is.
+The chapter on training follows it from its first guess on. Its texts and tokens are kept between calls (and
+forgotten when a mutant changes the package); every model is made anew.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import cycle
 from typing import Any
 
@@ -27,12 +28,27 @@ CONTEXT = 256
 """T of the pupil: a whole story fits."""
 STEPS = 60
 """Steps of its whole training."""
+SMALL_VOCABULARY, SMALL_CONTEXT, SMALL_ROWS = 320, 64, 4
+"""V, T and B of the pupil's little sister."""
 CPU = Runtime(torch.device("cpu"), torch.float32)
+
+
+@lru_cache(maxsize=1)
+def _stories() -> tuple[str, ...]:
+    return tuple(story.text for story in stories(STORIES, SEED))
 
 
 def texts(split: str) -> list[str]:
     """The stories of one split, ``train`` or ``val``."""
-    return [story.text for story in stories(STORIES, SEED) if split_of(story.text) == split]
+    return [text for text in _stories() if split_of(text) == split]
+
+
+@lru_cache(maxsize=4)
+def tokens(vocab_size: int) -> tuple[tokenizer.Tokenizer, tuple[list[int], ...]]:
+    """A tokenizer of V tokens, trained on the training stories, and these stories in its tokens."""
+    training = texts("train")
+    tok = tokenizer.Tokenizer.train(training, vocab_size)
+    return tok, tuple(tok.encode_batch(training))
 
 
 @dataclass
@@ -75,12 +91,26 @@ def new(
         runtime: Where to compute.
         settings: Other fields of the plan.
     """
-    training = texts("train")
-    tok = tokenizer.Tokenizer.train(training, vocab_size)
+    tok, ids = tokens(vocab_size)
+    if documents is not None:
+        ids = tuple(tok.encode_batch(documents))
     made = plan(vocab_size, rows, **settings)
-    ids = tok.encode_batch(training if documents is None else documents)
     loader = dataloader.TokenLoader(ids, rows, CONTEXT, tok.bos, seed=1)
     return Pupil(tok, train.TrainState.start(made, loader, runtime))
+
+
+def sister(**settings: Any) -> Pupil:
+    """Make the pupil's little sister, for what needs several trainings: one layer, short rows.
+
+    Args:
+        settings: Other fields of the plan.
+    """
+    tok, ids = tokens(SMALL_VOCABULARY)
+    config = gpt.GPTConfig.from_depth(1, vocab_size=tok.vocab_size, sequence_len=SMALL_CONTEXT, width=64)
+    sizes = {"device_batch_size": SMALL_ROWS, "total_batch_size": SMALL_ROWS * SMALL_CONTEXT}
+    made = train.Plan(model=config, **{**sizes, **settings})
+    loader = dataloader.TokenLoader(ids, SMALL_ROWS, SMALL_CONTEXT, tok.bos, seed=1)
+    return Pupil(tok, train.TrainState.start(made, loader, CPU))
 
 
 def taught(steps: int = STEPS, **settings: Any) -> Pupil:
@@ -88,6 +118,12 @@ def taught(steps: int = STEPS, **settings: Any) -> Pupil:
     pupil = new(**settings)
     train.fit(pupil.state, until=steps, progress=False)
     return pupil
+
+
+@lru_cache(maxsize=1)
+def whole() -> Pupil:
+    """The pupil after its whole training, made once: to be looked at, not to be trained on."""
+    return taught()
 
 
 def batch(pupil: Pupil) -> tuple[torch.Tensor, torch.Tensor]:

@@ -29,17 +29,11 @@ from docs._ext.drawing import (
     token_strip,
 )
 from docs.claims import training as claims
-from docs.pictures import pupil
+from docs.pictures import pupil, trials
 from nanochat import accounting, evaluate, optim, train
 from nanochat.engine import Engine
 from nanochat.figures import show_piece, token_colour
 from nanochat.gpt import GPTConfig
-
-
-@lru_cache(maxsize=1)
-def taught() -> pupil.Pupil:
-    """The pupil after its whole training."""
-    return pupil.taught()
 
 
 def _pieces(one: pupil.Pupil, ids: list[int]) -> list[str | bytes]:
@@ -82,7 +76,7 @@ def targets() -> Picture:
 
 def surprise() -> Picture:
     """How surprised the trained pupil is by each token of a story that it has not read."""
-    one = taught()
+    one = pupil.whole()
     text = pupil.texts("val")[0]
     ids = [one.tokenizer.bos, *one.tokenizer.encode(text)][:41]
     tokens = torch.tensor([ids])
@@ -125,7 +119,7 @@ def three_rates() -> Picture:
 @lru_cache(maxsize=1)
 def _one_weight() -> tuple[list[tuple[float, float]], float, float, float, str]:
     """Loss by the value of one weight of the head; its value, loss, slope and token."""
-    one = pupil.taught(20)
+    one = pupil.taught(8)
     inputs, answers = pupil.batch(one)
     loss = one.model(inputs, answers)
     loss.backward()
@@ -150,7 +144,7 @@ def one_weight() -> Picture:
     drawn = lines({"loss": points, "slope at its place": tangent}, x="value of the weight", y="loss in nats")
     return drawn.picture(
         "A smooth curve with one lowest point; a straight line touches it at the place where the weight stands now.",
-        f"One weight of the pupil's head after 20 steps stands at {value:.2f}, where the slope is {slope:+.3f}. So "
+        f"One weight of the pupil's head after 8 steps stands at {value:.2f}, where the slope is {slope:+.3f}. So "
         "it should move "
         f"{'down' if slope > 0 else 'up'}; the lowest point is at {lowest[0]:.2f}.",
     )
@@ -276,18 +270,27 @@ def one_step() -> Picture:
 
 def whole_run() -> Picture:
     """The loss of the pupil, step by step."""
-    one = taught()
+    one = pupil.whole()
     losses = [metrics.loss for metrics in one.state.history]
     guess = math.log(one.model.config.vocab_size)
     points = [(step, loss) for step, loss in enumerate(losses)]
+    alone, pairs = claims.counting_losses()
+    levels = {"knows nothing": guess, "knows each token": alone, "knows each pair": pairs}
+    ends = (0, len(losses) - 1)
     drawn = lines(
-        {"loss": points, "knows nothing": [(0, guess), (len(losses) - 1, guess)]}, x="step", y="nats a token", y_from=0
+        {"the pupil": points, **{name: [(end, level) for end in ends] for name, level in levels.items()}},
+        x="step",
+        y="nats a token",
+        y_from=0,
     )
     tenth = losses[10]
     return drawn.picture(
-        "A curve that falls steeply in the first ten steps and ever more slowly after.",
+        "A curve that falls steeply in the first ten steps and ever more slowly after, with three level lines: it "
+        "starts at the highest, soon crosses the second and ends a little above the lowest.",
         f"The pupil's loss over {len(losses)} steps. The first ten bring it from {losses[0]:.1f} to {tenth:.1f}; "
-        f"all others together bring it down to {losses[-1]:.1f}.",
+        f"all others together bring it down to {losses[-1]:.1f}. The level lines are three guessers who only count: "
+        f"one knows nothing ({guess:.1f}), one how common each token is ({alone:.1f}), one how common each pair of "
+        f"neighbours is ({pairs:.1f}).",
     )
 
 
@@ -311,7 +314,7 @@ def words() -> Picture:
     """What the pupil says before and after its training."""
     parts = []
     start = "Once there was a little"
-    for name, one in (("before the first step", pupil.new()), (f"after step {pupil.STEPS}", taught())):
+    for name, one in (("before the first step", pupil.new()), (f"after step {pupil.STEPS}", pupil.whole())):
         said = Engine(one.model, one.tokenizer).complete(start, temperature=0.7, max_tokens=45, seed=3)[0]
         parts += [title(name), _paragraph(said if said.startswith(start) else start + said)]
     return stack(*parts, gap=6).picture(
@@ -387,35 +390,32 @@ def stretches() -> Picture:
     return drawn.picture(
         "Two curves over the directions of a matrix: the gradient's stretches fall quickly towards zero, the "
         "others stay near one.",
-        f"The gradient of the pupil's first widening matrix after 20 steps. {small} of its {len(relative)} "
+        f"The gradient of the pupil's first widening matrix after 5 steps. {small} of its {len(relative)} "
         "stretches are less than a tenth of the "
         f"longest; after five rounds all lie between {after.min():.2f} and {after.max():.2f}.",
     )
 
 
-def _smooth(values: list[float], width: int = 10) -> list[tuple[float, float]]:
-    return [
-        (k, sum(values[max(0, k - width + 1) : k + 1]) / len(values[max(0, k - width + 1) : k + 1]))
-        for k in range(len(values))
-    ]
+def _smooth(one: pupil.Pupil, width: int = 10) -> list[tuple[float, float]]:
+    """Step and mean loss of the last steps, from the first step that has so many behind it."""
+    values = [metrics.loss for metrics in one.state.history]
+    return [(k + 1, sum(values[k + 1 - width : k + 1]) / width) for k in range(width - 1, len(values))]
 
 
 def duel() -> Picture:
-    """Muon and AdamW together, and AdamW alone."""
-    both = pupil.taught(120, matrix_lr=claims.MUON_RATE, **claims.DUEL)
-    alone = claims.adamw_alone(0.008, **claims.DUEL)
-    train.fit(alone.state, progress=False)
-    curves = {
-        name: _smooth([metrics.loss for metrics in one.state.history])
-        for name, one in (("Muon for the matrices", both), ("AdamW alone", alone))
+    """Muon and AdamW together, and AdamW alone, each at the best of its rates."""
+    best = {
+        "Muon for the matrices": min((trials.muon(rate, True) for rate in trials.MUON_RATES), key=trials.late),
+        "AdamW alone": min((trials.adamw_alone(rate) for rate in trials.ADAMW_RATES), key=trials.late),
     }
-    drawn = lines({name: points[9:] for name, points in curves.items()}, x="step", y="loss in nats, mean of ten steps")
+    curves = {name: _smooth(one) for name, one in best.items()}
+    drawn = lines(curves, x="step", y="loss in nats, mean of the last ten steps")
     ends = {name: points[-1][1] for name, points in curves.items()}
     return drawn.picture(
         "Two falling curves; the one with Muon ends lower.",
-        f"The same pupil, trained twice. With Muon for the matrices it ends at {ends['Muon for the matrices']:.2f}, "
-        "with AdamW alone, at the best rate of three, at "
-        f"{ends['AdamW alone']:.2f}.",
+        f"The pupil's little sister, trained in two ways, each at the best of {len(trials.MUON_RATES)} learning rates. "
+        f"With Muon for the matrices she ends at {ends['Muon for the matrices']:.2f}, "
+        f"with AdamW alone at {ends['AdamW alone']:.2f}.",
     )
 
 
@@ -431,8 +431,8 @@ def schedule() -> Picture:
     return drawn.picture(
         "A curve that stays level at one and falls evenly to nearly zero over the last part; a second one also "
         "rises at the start.",
-        f"The schedule of the pupil's run: level for {plain.num_iterations - plain.warmdown_steps} steps, then down "
-        f"over the last {plain.warmdown_steps}. A warm-up "
+        f"The schedule of the pupil's run: level for {claims.full_rate(plain)} steps, then down "
+        f"over the last {plain.num_iterations - claims.full_rate(plain)}. A warm-up "
         f"would rise over the first {warm.warmup_steps}.",
     )
 
@@ -442,7 +442,7 @@ def schedule() -> Picture:
 
 def by_heart() -> Picture:
     """What happens when only four stories are read."""
-    rows = claims.by_heart()
+    rows = trials.by_heart()
     curves = {
         "the four stories": [(step, own) for step, own, _ in rows],
         "other stories": [(step, others) for step, _, others in rows],
@@ -450,7 +450,7 @@ def by_heart() -> Picture:
     drawn = lines(curves, x="step", y="bits per byte", y_from=0)
     best = min(rows, key=lambda row: row[2])
     return drawn.picture(
-        "Two curves: the one for the four stories falls to nearly zero, the one for other stories falls, turns and "
+        "Two curves: the one for the four stories falls ever lower, the one for other stories falls, turns and "
         "rises again.",
         f"Training on four stories only. Other stories are easiest at step {best[0]}, with {best[2]:.1f} bits per "
         "byte. From there on the pupil learns by "
@@ -461,16 +461,14 @@ def by_heart() -> Picture:
 
 def trap() -> Picture:
     """Two vocabularies, two measures, two winners."""
-    held = pupil.texts("val")
-    per_token, per_byte = {}, {}
-    for V in (320, 1024):
-        one = pupil.taught(20, vocab_size=V, num_iterations=20)
-        score = evaluate.score_text(one.model, one.tokenizer, held)
-        per_token[f"V = {V}"], per_byte[f"V = {V}"] = score.loss, score.bits_per_byte
+    scores = trials.trap()
+    per_token = {f"V = {V}": score.loss for V, score in scores.items()}
+    per_byte = {f"V = {V}": score.bits_per_byte for V, score in scores.items()}
     drawn = stack(
         title("loss in nats a token"), bars(per_token), title("bits per byte"), bars(per_byte, ink="amber"), gap=6
     )
-    ratio = per_byte["V = 320"] / per_byte["V = 1024"]
+    small, large = (scores[V].bits_per_byte for V in trials.TRAP_VOCABULARIES)
+    ratio = small / large
     return drawn.picture(
         "Two pairs of bars: by loss per token the small vocabulary is better, by bits per byte the large one.",
         "The shorter the bar, the better. The small vocabulary wins by loss per token; per byte it needs "
@@ -481,13 +479,14 @@ def trap() -> Picture:
 def yardstick() -> Picture:
     """The pupil beside a file compressor."""
     held = pupil.texts("val")
-    new, old = pupil.new(), taught()
+    new, old = pupil.new(), pupil.whole()
+    more = sum(map(len, pupil.texts("train"))) / sum(map(len, held))
     values = {
         "plain text": 8.0,
         "new pupil": evaluate.bits_per_byte(new.model, new.tokenizer, held),
         "xz, same stories": evaluate.xz_bits_per_byte(held),
         "trained pupil": evaluate.bits_per_byte(old.model, old.tokenizer, held),
-        "xz, 8x the stories": evaluate.xz_bits_per_byte(pupil.texts("train")),
+        f"xz, {more:.0f}x the stories": evaluate.xz_bits_per_byte(pupil.texts("train")),
     }
     ink = {name: "violet" if "xz" in name else "accent" if "pupil" in name else "muted" for name in values}
     return bars(values, ink=ink).picture(
@@ -513,7 +512,7 @@ def budget() -> Picture:
     drawn = stack(
         title("weights, in millions"),
         bars(sizes, show="{:,.0f}".format),
-        title("operations of a whole training: zeros of the number"),
+        title("operations of a whole training, as a power of ten"),
         bars(costs, show="{:.1f}".format, ink="amber"),
         gap=6,
     )
@@ -523,5 +522,5 @@ def budget() -> Picture:
         "Bars by depth: the weights grow quickly, the operations even more.",
         "Models of five depths, each trained on 20 tokens for each weight. From depth 4 to depth 32 the weights "
         f"grow {grown:.0f}-fold and the "
-        f"work {factor:,.0f}-fold. Each full unit in the lower half is a factor of ten.",
+        f"work {factor:,.0f}-fold. In the lower half a bar that is longer by 1 means ten times the work.",
     )
