@@ -186,6 +186,11 @@ def _theme(app: Sphinx, config: Any) -> None:
 
 
 def _context(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    if not page.startswith("gallery/"):
+        for kind in ("css_files", "script_files"):  # what the gallery alone needs
+            context[kind] = [
+                one for one in context[kind] if not str(one.filename).startswith(("_static/sg_", "_static/sg-"))
+            ]
     context["logo_svg"] = (STATIC / "logo.svg").read_text(encoding="utf-8").strip()
     context["commit"] = app.nano_commit
     tree = context.get("furo_navigation_tree", "")  # a heading needs a level
