@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 
 import torch
@@ -275,7 +276,7 @@ def whole_run() -> Picture:
     guess = math.log(one.model.config.vocab_size)
     points = [(step, loss) for step, loss in enumerate(losses)]
     alone, pairs = claims.counting_losses()
-    levels = {"knows nothing": guess, "knows each token": alone, "knows each pair": pairs}
+    levels = {"nothing": guess, "tokens": alone, "pairs": pairs}
     ends = (0, len(losses) - 1)
     drawn = lines(
         {"the pupil": points, **{name: [(end, level) for end in ends] for name, level in levels.items()}},
@@ -312,15 +313,19 @@ def _paragraph(words: str) -> Drawing:
 
 def words() -> Picture:
     """What the pupil says before and after its training."""
-    parts = []
+    parts, shares = [], []
+    known = set(re.findall(r"[a-z]+", " ".join(pupil.texts("train")).lower()))
     start = "Once there was a little"
     for name, one in (("before the first step", pupil.new()), (f"after step {pupil.STEPS}", pupil.whole())):
         said = Engine(one.model, one.tokenizer).complete(start, temperature=0.7, max_tokens=45, seed=3)[0]
+        new = re.findall(r"[a-z]+", said.removeprefix(start).lower())
+        shares.append((sum(word in known for word in new), len(new)))
         parts += [title(name), _paragraph(said if said.startswith(start) else start + said)]
     return stack(*parts, gap=6).picture(
-        "Two short texts: before training random pieces of words, after it words and half-sentences of stories.",
-        f"Both pupils were given the words “{start}”. After {pupil.STEPS} steps there are words, names and the tone "
-        "of a story, and no story yet.",
+        "Two short texts: before training random pieces of words, after it mostly words, and no sense yet.",
+        f"Both pupils were given the words “{start}”. Of the {shares[0][1]} pieces between blanks and signs that "
+        f"the new pupil adds, {shares[0][0]} are words of the stories, letters such as “a” included; of the "
+        f"{shares[1][1]} after step {pupil.STEPS}, {shares[1][0]}. It is no story yet.",
     )
 
 
