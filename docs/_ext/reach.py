@@ -141,6 +141,10 @@ class Reach:
             total.update(f"\n{path.relative_to(self.root).as_posix()} {_file(path, _stamp(path))[0]}".encode())
         return total.hexdigest()
 
+    def settled(self, files: Iterable[Path], since: float) -> bool:
+        """Whether none of the files was written after a moment: what has run is then what the hash is of."""
+        return all(path.stat().st_mtime < since for path in files)
+
     def of_script(self, path: Path) -> str:
         """The hash of a script and of all that it reaches. Its own text counts in full: it is a page."""
         text = path.read_text(encoding="utf-8")

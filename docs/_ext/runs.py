@@ -13,6 +13,7 @@ import importlib
 import importlib.metadata
 import json
 import sys
+import time
 import traceback
 from dataclasses import asdict
 from functools import cache
@@ -39,6 +40,7 @@ class Memory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.reach = Reach(PROJECT)
+        self.began = time.time()
         self.new: dict[str, dict] = {}
         try:
             old = json.loads(path.read_text(encoding="utf-8"))
@@ -48,12 +50,17 @@ class Memory:
 
     def key(self, target: str) -> str:
         """The hash of all that a function depends on; empty for one that stands outside of this repository."""
+        files, text = self._reached(target)
+        return self.reach.digest(files, target, text, _surroundings()) if files else ""
+
+    def _reached(self, target: str) -> tuple[set[Path], str]:
+        """The files that a function depends on, none for one outside of this repository, and its text."""
         module, _, name = target.partition(":")
         path = PROJECT.root.joinpath(*module.split(".")).with_suffix(".py")
         if not path.is_file():
-            return ""
+            return set(), ""
         files, text = self.reach.of_function(path, name)
-        return self.reach.digest({*files, *(PROJECT.root / part for part in KIT)}, target, text, _surroundings())
+        return {*files, *(PROJECT.root / part for part in KIT)}, text
 
     def recall(self, target: str, kind: type) -> Any:
         """Return the result that the function had under its present key, or None."""
@@ -64,8 +71,9 @@ class Memory:
         return kind(**entry["result"])
 
     def keep(self, target: str, result: Any) -> None:
-        """Remember a result."""
-        if key := self.key(target):
+        """Remember a result, unless its code was edited while it ran."""
+        key = self.key(target)
+        if key and self.reach.settled(self._reached(target)[0], self.began):
             self.new[target] = {"key": key, "kind": type(result).__name__, "result": asdict(result)}
 
     def save(self) -> None:

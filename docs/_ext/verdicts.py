@@ -12,6 +12,7 @@ import io
 import json
 import random
 import sys
+import time
 import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
@@ -152,6 +153,7 @@ class Memory:
         self.project = project
         self.path = project.docs / "_build" / "claims.json"
         self.reach = Reach(project)
+        self.began = time.time()
         self.new: dict[str, dict] = {}
         try:
             old = json.loads(self.path.read_text(encoding="utf-8"))
@@ -186,10 +188,13 @@ class Memory:
         entry = self.old.get(id, {}).get("kills", {}).get(mutant, {})
         return Kill(**entry["kill"]) if entry.get("key") == key else None
 
-    def keep(self, id: str, key: str, said: str, measured: tuple[Measurement, ...]) -> None:
-        """Remember a run that went through."""
-        kept = self.old.get(id, {}).get("kills", {})
-        self.new[id] = {"key": key, "said": said, "measured": [asdict(m) for m in measured], "kills": kept}
+    def keep(self, claim: Claim, key: str, said: str, measured: tuple[Measurement, ...]) -> None:
+        """Remember a run that went through, unless its code was edited meanwhile: the key may be of newer code."""
+        kept = self.old.get(claim.id, {}).get("kills", {})
+        files, _ = self.reach.of_function(claim.file, claim.function.__name__)
+        if not self.reach.settled({claim.file, *files, *self.reach.of_symbols(claim.about)}, self.began):
+            key = ""
+        self.new[claim.id] = {"key": key, "said": said, "measured": [asdict(m) for m in measured], "kills": kept}
 
     def keep_kill(self, id: str, key: str, kill: Kill) -> None:
         """Remember a kill, never a survival."""
@@ -212,6 +217,7 @@ def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) 
     """
     if str(project.root) not in sys.path:
         sys.path.insert(0, str(project.root))
+    memory = Memory(project)
     registry = load(project.docs / "claims")
     report = Report(project, registry)
     fail = report.failures.append
@@ -237,7 +243,6 @@ def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) 
                 message = f"claim '{sentence.id}' has no function in docs/claims: write one, or take the mark away"
                 fail(Failure("unknown", sentence.file, sentence.line, message))
     report.failures += _declared_wrong(project, registry, found)
-    memory = Memory(project)
     for claim in registry.claims:
         wanted = not ids or claim.id in ids
         if wanted and claim.id in found and registry.claim(claim.id) is claim:
@@ -305,7 +310,7 @@ def _judge_one(project, registry, memory, claim, sentence, mutants, fail) -> Ver
             )
         )
         return verdict
-    memory.keep(claim.id, key, verdict.said, verdict.measured)
+    memory.keep(claim, key, verdict.said, verdict.measured)
     verdict.holds = plain(verdict.said) == sentence.span.text
     if not verdict.holds:
         message = (
