@@ -23,7 +23,7 @@ from nanochat.stages.flags import parse_flags
 from nanochat.tokenizer import Tokenizer, tokenizer_path
 from nanochat.train import Plan, Recipe, StepMetrics, TrainState, faster_dtype, fit, keep_freed_memory, readable_time
 
-CPU_OPERATIONS = 1.2e13
+CPU_OPERATIONS = 2.0e13
 """Operations that the default horizon spends on a CPU: a few minutes on two cores."""
 DEFAULT_VOCAB_SIZE = 1024
 """Size of the tokenizer that is trained where there is none yet."""
