@@ -5,12 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from toy_site import run_sphinx
 
 from docs._ext import drawing
 from docs._ext.docstrings import plain_returns
@@ -305,10 +304,9 @@ def test_pages_are_numbered_and_marks_drawn(tmp_path: Path) -> None:
     pages = {"index": NUMBERED, "one": ONE, "deep": "# Deep\n\n## Below\n", "two": "# Two\n"}
     for name, text in pages.items():
         (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "sphinx", "-n", "-W", "-q", "-b", "html", tmp_path, tmp_path / "out"]
     for _ in range(2):  # the second build finds nothing to do
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        built = run_sphinx(tmp_path, "-n", "-W", "-q", "-b", "html", ".", "out")
+        assert built.status == 0, built.output
         one, deep, two = (
             (tmp_path / "out" / f"{name}.html").read_text(encoding="utf-8") for name in pages if name != "index"
         )
@@ -414,9 +412,8 @@ class Toy:
 
     def build(self) -> tuple[int, str]:
         """Build as the real site is built; return the exit status and what was said."""
-        command = [sys.executable, "-m", "sphinx", "-n", "-W", "--keep-going", "-q", "-b", "html"]
-        done = subprocess.run([*command, self.source, self.folder / "out"], capture_output=True, text=True)
-        return done.returncode, done.stdout + done.stderr
+        built = run_sphinx(self.folder, "-n", "-W", "--keep-going", "-q", "-b", "html", "source", "out")
+        return built.status, built.output
 
     def page(self, name: str) -> str:
         return (self.folder / "out" / name).read_text(encoding="utf-8")

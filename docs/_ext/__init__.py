@@ -2,8 +2,8 @@
 
 The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``,
 ``command`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``,
-``ahead``, ``built``, ``rerun`` and ``single_file`` hand it to Sphinx. The look: ``look``, ``docstrings``, ``math``,
-``symbols``, ``terms``, ``pictures``, ``problems``, ``gallery``, ``marks`` and ``numbering``.
+``ahead``, ``built``, ``rerun``, ``bounds``, ``ending`` and ``single_file`` hand it to Sphinx. The look: ``look``,
+``docstrings``, ``math``, ``symbols``, ``terms``, ``pictures``, ``problems``, ``gallery``, ``marks`` and ``numbering``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 TRUTH = (
     *("skin", "gate", "references", "verification", "quotes", "lint", "values"),
-    *("ahead", "built", "rerun", "single_file"),
+    *("ahead", "built", "rerun", "bounds", "ending", "single_file"),
 )
 """Features that check the guides; ``skin`` first, the others build on it."""
 LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery", "marks", "numbering")

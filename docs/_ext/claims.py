@@ -304,7 +304,7 @@ def load(folder: Path, prefix: str = "docs.claims") -> Registry:
             name = f"{prefix}.{path.stem}"
             try:
                 _execute(name, path)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
                 line = frames[-1].lineno if frames else getattr(error, "lineno", None)
                 registry.broken.append((path, line or 1, f"{type(error).__name__}: {error}"))

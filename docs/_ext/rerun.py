@@ -41,7 +41,8 @@ def _recorded(gallery: Path) -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
-def _checksum(copy: Path) -> Path:
+def checksum_of(copy: Path) -> Path:
+    """The file that the gallery leaves beside the copy of an example that ran through."""
     return copy.with_name(f"{copy.name}.md5")
 
 
@@ -52,8 +53,8 @@ def forget_stale(app: Sphinx) -> None:
     for path, copy in examples(app):
         now = reach.of_script(path)
         app.truth_reaches[path] = now  # type: ignore[attr-defined]
-        if _checksum(copy).is_file() and _recorded(copy.parent).get(path.name) != now:
-            _checksum(copy).unlink()
+        if checksum_of(copy).is_file() and _recorded(copy.parent).get(path.name) != now:
+            checksum_of(copy).unlink()
             logger.info("the code that %s reaches has changed: it runs again", path.name)
 
 
@@ -63,7 +64,7 @@ def record_success(app: Sphinx) -> None:
     kept: dict[Path, dict[str, str]] = {}
     for path, copy in examples(app):
         kept.setdefault(copy.parent, {})
-        if _checksum(copy).is_file():
+        if checksum_of(copy).is_file():
             kept[copy.parent][path.name] = app.truth_reaches[path]  # type: ignore[attr-defined]
     for folder, content in kept.items():
         if folder.is_dir():

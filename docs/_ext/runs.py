@@ -142,7 +142,7 @@ def _run(target: str, kind: type) -> Any:
         raise InputError(f"{module_name} has no function {name!r}: check the spelling, or write it")
     try:
         result = function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         raise InputError(f"{target} failed at {where}: {type(error).__name__}: {error}") from error

@@ -23,7 +23,7 @@ from docs._ext.project import Project
 from docs._ext.sources import Index
 
 logger = logging.getLogger(__name__)
-TYPES = ("claims", "code", "quotes", "lint", "values", "cite")
+TYPES = ("claims", "code", "quotes", "lint", "values", "cite", "examples")
 """The types of the warnings by which a page is called false. They cannot be suppressed."""
 
 

@@ -101,7 +101,7 @@ def _evaluate(project: Project, expression: str, digest: str) -> str | ValueFail
         value = eval(compile(expression.strip(), "<val>", "eval"), names)  # noqa: S307 - the author's own page
     except ValueFailed as error:
         return error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return ValueFailed(f"{type(error).__name__}: {error}")
     if value is None:
         return ValueFailed("it gives None")

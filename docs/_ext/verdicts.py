@@ -137,7 +137,7 @@ def try_mutant(claim: Claim, mutant: Mutant, said: str, tops: tuple[str, ...]) -
             other, _ = run(claim)
     except CheckFailed as error:
         return Kill(mutant.id, True, str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Kill(mutant.id, False, f"the run ended in {type(error).__name__}: {error}")
     finally:
         forget_caches(tops)
@@ -301,7 +301,7 @@ def _judge_one(project, registry, memory, claim, sentence, mutants, fail) -> Ver
         )
         fail(Failure("false", *here, message))
         return verdict
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{project.relative(Path(last.filename))}:{last.lineno}"
         fail(

@@ -1,0 +1,130 @@
+"""Bounds of the examples: none runs for ever, none shows where somebody's folders are.
+
+The clock: an example that runs longer than ``example_seconds`` (a setting of conf.py) is stopped like one that raises,
+at its own line. Code that no signal can reach is ended with the whole build a minute later.
+
+The paths: what an example prints stands on a public page and should be the same on every machine.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from docs._ext.rerun import checksum_of, examples
+from docs._ext.skin import project_of, warn
+
+SECONDS = 900
+"""Training the tiny model, which the first of its examples does, stops by itself after ten minutes."""
+GRACE = 60
+"""Seconds between the exception and the end of the build, for code that does not let the exception through."""
+NAME = "docs._ext.bounds.watch"
+BLOCK = re.compile(r"^\.\. GENERATED FROM PYTHON SOURCE LINES (\d+)-\d+$")
+_seconds = SECONDS
+
+
+class TooLong(Exception):  # noqa: N818 - what it says is how it is named
+    """An example ran longer than it may."""
+
+
+def inside(frame: FrameType | None, file: str) -> bool:
+    """Whether a call stack passes through a file."""
+    while frame is not None:
+        if os.path.basename(frame.f_code.co_filename) == file:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def watch(gallery_conf: dict[str, Any], file: str | None, when: str) -> None:
+    """Set the clock before an example and stop it behind. The gallery calls this.
+
+    Args:
+        gallery_conf: The settings of the gallery.
+        file: The example; None before a folder of them.
+        when: ``before`` or ``after``.
+    """
+    alarm = getattr(signal, "SIGALRM", None)
+    if alarm is not None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    faulthandler.cancel_dump_traceback_later()
+    if file is None or when != "before" or _seconds <= 0:
+        return
+    name, limit = os.path.basename(file), _seconds
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if inside(frame, name):  # and not the gallery, which would fall over it
+            raise TooLong(f"{name} ran longer than {limit:g} s: make it do less, or raise example_seconds in conf.py")
+
+    faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=sys.__stderr__)
+    if alarm is not None:
+        try:
+            signal.signal(alarm, stop)
+        except ValueError:  # not the main thread: the end of the build remains
+            return
+        signal.setitimer(signal.ITIMER_REAL, limit, 1.0)  # again, should the example swallow it
+
+
+def private(root: Path) -> re.Pattern[str]:
+    """What no page may show: the folder of the repository and the home folder."""
+    folders = {str(root), str(root.resolve()), str(Path.home()), str(Path.home().resolve())}
+    words = "|".join(re.escape(folder) for folder in sorted(folders, key=len, reverse=True) if len(folder) > 1)
+    return re.compile(rf"(?<![\w/.])(?:{words})(?![\w-])[^\s'\"<>)&]*")
+
+
+def shown_paths(page: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str]]:
+    """The line of the example, and the path, of each private path that the page of an example shows."""
+    line = 1
+    for row in page.splitlines():
+        if block := BLOCK.match(row):
+            line = int(block[1])
+        for match in pattern.finditer(row):
+            yield line, match[0]
+
+
+def check_paths(app: Sphinx) -> None:
+    """Look at every page of an example that ran through; one that shows a private path did not."""
+    pattern = private(project_of(app).root)
+    for path, copy in examples(app):
+        page = copy.with_suffix(".rst")
+        if not checksum_of(copy).is_file() or not page.is_file():
+            continue
+        found = dict.fromkeys(shown_paths(page.read_text(encoding="utf-8"), pattern))
+        for line, shown in found:
+            message = (
+                f"{path.name} shows {shown!r}, a folder of this machine: print a relative path, the name of the file, "
+                "or nothing"
+            )
+            warn(path, line, message, "examples", "path")
+        if found:
+            checksum_of(copy).unlink()
+
+
+def _hold(app: Sphinx, config: Any) -> None:
+    """Take the setting, and add the clock to whatever the gallery does around examples."""
+    global _seconds
+    _seconds = float(config.example_seconds)
+    settings = getattr(config, "sphinx_gallery_conf", None)
+    if settings is None:
+        return
+    resets = settings.get("reset_modules", ("matplotlib", "seaborn"))  # as the gallery has it
+    resets = (resets,) if isinstance(resets, str) else tuple(resets)
+    if NAME not in resets:
+        resets = (*resets, NAME)
+    config.sphinx_gallery_conf = {**settings, "reset_modules": resets, "reset_modules_order": "both"}
+
+
+def setup_bounds(app: Sphinx) -> None:
+    """Stand around the gallery: before it reads its settings, and between its run and the record of it."""
+    app.add_config_value("example_seconds", SECONDS, "", types=(int, float))
+    app.connect("config-inited", _hold, priority=7)
+    app.connect("builder-inited", check_paths, priority=510)
