@@ -58,6 +58,8 @@ See maths.py:4000 for it.
 
 {val}`1 / 0` of them, and the 7 dwarfs.
 
+{val}`exit(3)` of them.
+
 ```{in-code} toy.maths.Thing
 :from: def volume
 ```
@@ -80,6 +82,7 @@ GUIDE_EXPECTED = {
     "maths.py:4000": "'maths.py:4000' will rot",
     "toy.maths.Thing.aera": "did you mean toy.maths.Thing.area or",
     "{val}`1 / 0`": "ZeroDivisionError",
+    "{val}`exit(3)`": "SystemExit: 3",
     "the 7 dwarfs": "'7' is only typed",
     "{in-code} toy.maths.Thing\n:from: def volume": "no line with 'def volume'",
     "A [page](missing.md)": "missing",
