@@ -387,7 +387,7 @@ axes.grid(False)
 # sphinx_gallery_start_ignore
 describe(
     figure,
-    alt=f"A table of {layers} layers by {heads} heads. The darkest cell is layer {layer + 1}, head {head + 1}.",
+    alt=f"A table of {layers} layers by {heads} heads. The strongest cell is layer {layer + 1}, head {head + 1}.",
     caption=f"Just before a name is repeated, head {head + 1} of layer {layer + 1} spends {looks[layer, head]:.0%} of "
     f"its attention on that name's earlier mentions. Spread evenly, it would be {by_chance:.0%}. Mean over {places:,} "
     "repeated names.",
@@ -410,7 +410,7 @@ for token, weight in zip(
     ids[1 : place + 1], weights[place, 1:].tolist(), strict=False
 ):
     piece = run.tokenizer.token_bytes(token).decode("utf-8", "replace")
-    share = round(55 * weight / weights[place].max().item())
+    share = round(40 * weight / weights[place].max().item())
     colour = f"color-mix(in srgb, var(--nc-accent, #0b6b73) {share}%, transparent)"
     style = f"background:{colour};border-radius:3px"
     shaded.append(f'<span style="{style}">{html.escape(piece, quote=False)}</span>')

@@ -66,7 +66,7 @@ class Html(str):
 shaded = []
 for token, free in zip(ids[1:], bits.tolist(), strict=False):
     piece = tokenizer.token_bytes(token).decode("utf-8", "replace")
-    share = round(55 * free / bits.max().item())
+    share = round(40 * free / bits.max().item())
     colour = f"color-mix(in srgb, var(--nc-amber, #8c5500) {share}%, transparent)"
     style = f"background:{colour};border-radius:3px"
     shaded.append(f'<span style="{style}">{html.escape(piece, quote=False)}</span>')

@@ -131,7 +131,7 @@ def swapped(symbol: str, new: Any) -> Iterator[None]:
 
 
 def forget_caches(tops: tuple[str, ...]) -> None:
-    """Empty every ``lru_cache`` of these packages, the claims and the pictures: it may hold what another code computed."""
+    """Empty every ``lru_cache`` of these packages, of the claims and the pictures: they hold results of other code."""
     for module in list(sys.modules.values()):
         if not isinstance(module, types.ModuleType):
             continue
