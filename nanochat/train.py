@@ -417,7 +417,7 @@ def faster_dtype(plan: Plan, runtime: Runtime, rows: int | None = None) -> tuple
 def keep_freed_memory() -> bool:
     """Tell the C library to keep memory that was freed, for the next step needs as much again.
 
-    Giving large blocks back to the system and asking for them again costs a quarter of the time of a step on Linux.
+    Giving large blocks back to the system and asking for them again at each step costs time on Linux.
     Elsewhere this does nothing.
 
     Returns:
