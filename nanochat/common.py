@@ -15,6 +15,9 @@ from pathlib import Path
 
 import torch
 
+IGNORED = -1
+"""The target of a position that does not count: the model is neither asked nor corrected there."""
+
 
 class InputError(ValueError):
     """A value, a flag or a file that cannot be used.

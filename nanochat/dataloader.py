@@ -23,12 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nanochat.common import InputError
+from nanochat.common import IGNORED, InputError
 from nanochat.corpora import Corpus
 from nanochat.tokenizer import Tokenizer
-
-IGNORED = -1
-"""The target at positions that do not count: after the end of the last row of an epoch."""
 
 
 def load_tokens(corpus: Corpus, tokenizer: Tokenizer, split: str, at_once: int = 1024) -> list[np.ndarray]:

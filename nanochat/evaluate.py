@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from nanochat.common import InputError
-from nanochat.gpt import GPT, IGNORED
+from nanochat.common import IGNORED, InputError
+from nanochat.gpt import GPT
 from nanochat.tokenizer import Tokenizer
 
 

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanochat.common import InputError
+from nanochat.common import IGNORED, InputError
 
 if TYPE_CHECKING:
     from nanochat.engine import KVCache
@@ -35,8 +35,6 @@ MAX_HEAD_SIZE = 128
 """A head has at most so many channels."""
 MIN_HEADS = 4
 """A model has at least so many query heads."""
-IGNORED = -1
-"""A target with this value does not count in the loss."""
 
 
 @dataclass(frozen=True)

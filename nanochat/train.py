@@ -18,8 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nanochat.accounting import compute_optimal_tokens, count_parameters, flops_per_token
-from nanochat.common import InputError, Runtime
-from nanochat.gpt import GPT, IGNORED, GPTConfig
+from nanochat.common import IGNORED, InputError, Runtime
+from nanochat.gpt import GPT, GPTConfig
 from nanochat.optim import Muon, lr_multiplier, make_optimizers, muon_momentum
 
 

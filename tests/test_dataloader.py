@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from nanochat.common import InputError
+from nanochat.common import IGNORED, InputError
 from nanochat.corpora import load_corpus
-from nanochat.dataloader import IGNORED, TokenLoader, load_tokens
+from nanochat.dataloader import TokenLoader, load_tokens
 from nanochat.tokenizer import Tokenizer
 
 BOS = 500

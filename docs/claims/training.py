@@ -18,7 +18,7 @@ from docs._ext.claims import check, claim, mutant
 from docs._ext.mutation import edited, swapped
 from docs.pictures import pupil, trials
 from nanochat import accounting, checkpoint, corpora, dataloader, evaluate, gpt, optim, train
-from nanochat.common import InputError, Runtime
+from nanochat.common import IGNORED, InputError, Runtime
 from nanochat.tokenizer import SPECIAL_TOKENS
 
 # ---- ways to break the package --------------------------------------------------------------------------------
@@ -325,10 +325,10 @@ def ignored_places() -> str:
     inputs, targets = pupil.batch(one)
     with torch.no_grad():
         each = one.model(inputs, targets, reduction="none")
-        targets[:, 100:] = gpt.IGNORED
+        targets[:, 100:] = IGNORED
         got = one.model(inputs, targets).item()
     check.close(got, each[:, :100].mean().item(), "the mean is taken over the places that have a target", abs=1e-4)
-    return f"A place whose target is {gpt.IGNORED} asks nothing: it is left out of the mean."
+    return f"A place whose target is {IGNORED} asks nothing: it is left out of the mean."
 
 
 @claim("training-first-loss", about="nanochat.gpt.GPT.init_weights", killed_by="head-starts-random")
@@ -454,7 +454,7 @@ def accumulation() -> str:
 @claim("training-uneven-rounds", about="nanochat.train.train_step", killed_by="rounds-weigh-alike")
 def uneven_rounds() -> str:
     inputs, targets = pupil.batch(pupil.new())
-    targets[1, 20:] = gpt.IGNORED
+    targets[1, 20:] = IGNORED
     found = []
     for rows in (2, 1):
         one = pupil.new(rows=rows)

@@ -8,7 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from nanochat.gpt import GPT, IGNORED, GPTConfig
+from nanochat.common import IGNORED
+from nanochat.gpt import GPT, GPTConfig
 
 NAMES = ("Pip", "Bruno", "Hugo", "Finn", "Ruby", "Tilly", "Olive", "Luna")
 """Tokens 1 to 8: the names, of which each row holds one."""

@@ -9,8 +9,9 @@ import torch
 from docs.pictures import bench
 from docs.problems import Problem
 from nanochat.accounting import cache_bytes
+from nanochat.common import IGNORED
 from nanochat.engine import next_token_probabilities
-from nanochat.gpt import IGNORED, GPTConfig
+from nanochat.gpt import GPTConfig
 
 
 def cooled() -> Problem:
