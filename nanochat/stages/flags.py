@@ -17,7 +17,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -47,10 +47,31 @@ def field_docs(kind: type) -> dict[str, str]:
     docs = {}
     for base in filter(is_dataclass, reversed(kind.__mro__)):
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body
-        for field, below in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                docs[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
+        for above, below in pairwise(body):
+            if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr):
+                docs[above.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
     return docs
+
+
+def short_flag(letter: str, default: object) -> typing.Any:
+    """Make a field of the settings that can also be typed as a dash and one letter.
+
+    Args:
+        letter: The letter.
+        default: The value where the flag is not given.
+
+    Returns:
+        The field, to stand behind the ``=`` of its declaration.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Settings:
+        ...     num_shards: int = short_flag("n", 8)
+        >>> Settings().num_shards
+        8
+    """
+    return field(default=default, metadata={"short": f"-{letter}"})
 
 
 def closest(name: str, known: Sequence[str]) -> str:
@@ -73,7 +94,8 @@ def parse_flags(
 
     Args:
         kind: The dataclass of the settings. Its fields are int, float, str, bool, Path or a Literal of
-            strings, each possibly ``| None``, each with a string below it.
+            strings, each possibly ``| None``, each with a string below it. A field made by :func:`short_flag`
+            can be typed with one letter too.
         argv: The words after the command; None means those of this process.
         prog: The command as it is typed, for the usage line.
         description: What the stage does; of a docstring, the first paragraph is shown.
@@ -94,17 +116,18 @@ def parse_flags(
         allow_abbrev=False,
     )
     docs, hints = field_docs(kind), typing.get_type_hints(kind)
-    for field in fields(kind):
-        if field.name not in docs:
-            raise TypeError(f"{kind.__name__}.{field.name} has no string below it: write its --help there")
-        default = field.default if field.default_factory is MISSING else field.default_factory()
+    for each in fields(kind):
+        if each.name not in docs:
+            raise TypeError(f"{kind.__name__}.{each.name} has no string below it: write its --help there")
+        default = each.default if each.default_factory is MISSING else each.default_factory()
         shown = "" if default is None or default is MISSING else f" (default: {default})"
         parser.add_argument(
-            "--" + field.name.replace("_", "-"),
+            *filter(None, [each.metadata.get("short")]),
+            "--" + each.name.replace("_", "-"),
             default=None if default is MISSING else default,
             required=default is MISSING,
-            help=(_plain(docs[field.name]) + shown).replace("%", "%%"),
-            **_accepts(hints[field.name]),
+            help=(_plain(docs[each.name]) + shown).replace("%", "%%"),
+            **_accepts(hints[each.name]),
         )
     _check_names(parser, words)
     found, left_over = parser.parse_known_args(words)
@@ -130,8 +153,8 @@ def _check_names(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Refuse unknown flags, naming the nearest, and repeated ones, of which argparse would take the last."""
     flags, seen = _flags(parser), set()
     for word in words:
-        name = word.split("=", 1)[0]
-        if not word.startswith("--"):
+        name = word.split("=", 1)[0] if word.startswith("--") else word[:2]  # -n8 is -n with the value 8
+        if not word.startswith("--") and name not in flags:
             continue
         if name not in flags:
             parser.error(f"unknown flag {name}{closest(name, list(flags))}")
