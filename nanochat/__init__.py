@@ -8,6 +8,7 @@ module                              what flows through it
 :mod:`nanochat.common`              runtime, paths, errors
 :mod:`nanochat.corpora`             where text comes from
 :mod:`nanochat.tokenizer`           text to tokens, and back
+:mod:`nanochat.conversation`        turns to tokens with a mask, and back
 :mod:`nanochat.dataloader`          tokens to batches
 :mod:`nanochat.gpt`                 batches to logits: the model
 :mod:`nanochat.accounting`          parameters, arithmetic and memory, counted
