@@ -215,8 +215,8 @@ def readable_time(seconds: float) -> str:
 class Loader(Protocol):
     """What training asks of its data: batches without end, and a place to go on from."""
 
-    def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets, each ``(B, T)``."""
+    def next_batch(self) -> tuple[Tensor, ...]:
+        """Return inputs and targets, each ``(B, T)``; and weights ``(B, T)`` where tokens shall not count alike."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position as plain data."""
@@ -261,19 +261,21 @@ class TrainState:
     """What each step of this process measured."""
 
     @classmethod
-    def start(cls, plan: Plan, loader: Loader, runtime: Runtime) -> TrainState:
+    def start(cls, plan: Plan, loader: Loader, runtime: Runtime, model: GPT | None = None) -> TrainState:
         """Make a model with fresh weights and its optimizers.
 
         Args:
             plan: The plan.
             loader: Batches of ``(device_batch_size, sequence_len)``.
             runtime: Where to compute.
+            model: A model that learnt before and goes on learning, under fresh optimizers; None makes a new one.
 
         Returns:
             The state before the first step.
         """
-        model = GPT(plan.model)
-        model.init_weights(plan.seed)
+        if model is None:
+            model = GPT(plan.model)
+            model.init_weights(plan.seed)
         model.to(runtime.device)
         model.compute_dtype = runtime.dtype
         return cls(plan, model, loader, runtime, make_optimizers(model, plan))
@@ -282,8 +284,9 @@ class TrainState:
 def train_step(state: TrainState) -> StepMetrics:
     """Take one step: forward, backward, and one move of the weights.
 
-    The gradient is the mean over all tokens of the step, however many rounds of accumulation they come in. A loss or
-    gradient that is not a finite number stops the run before it can reach the weights.
+    The gradient is the mean over all tokens of the step, however many rounds of accumulation they come in. Where the
+    loader gives weights, each token's cross-entropy is multiplied by its weight first. A loss or gradient that is not a
+    finite number stops the run before it can reach the weights.
 
     Args:
         state: The state; its model, optimizers, loader and step move on.
@@ -304,10 +307,13 @@ def train_step(state: TrainState) -> StepMetrics:
     loss_sum = torch.zeros((), device=model.device)
     batches = [state.loader.next_batch() for _ in range(rounds)]
     # Rounds may count different numbers of tokens, so the step is divided by all of them and not each round by its own.
-    counted = max(1, sum(int((targets != IGNORED).sum()) for _, targets in batches))
+    counted = max(1, sum(int((targets != IGNORED).sum()) for _, targets, *_ in batches))
     for batch in batches:
-        inputs, targets = (part.to(model.device, non_blocking=True) for part in batch)
-        loss = model(inputs, targets, reduction="sum") / counted
+        inputs, targets, *weights = (part.to(model.device, non_blocking=True) for part in batch)
+        if weights:
+            loss = (model(inputs, targets, reduction="none") * weights[0]).sum() / counted
+        else:
+            loss = model(inputs, targets, reduction="sum") / counted
         loss.backward()
         loss_sum += loss.detach()
     parameters = list(model.parameters())
