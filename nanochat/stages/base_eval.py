@@ -14,8 +14,8 @@ from nanochat.common import InputError, detect_runtime
 from nanochat.corpora import load_corpus
 from nanochat.engine import Engine, check_sampling
 from nanochat.evaluate import score_text, xz_bits_per_byte
-from nanochat.stages.base_train import run_folder
 from nanochat.stages.flags import parse_flags
+from nanochat.stages.models import run_folder
 from nanochat.tokenizer import Tokenizer, tokenizer_path
 
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Load, measure, and print samples."""
     settings = parse_flags(Settings, argv, "nanochat base-eval", __doc__)
     runtime = detect_runtime(settings.device, "float32")
-    folder = run_folder(settings.run)
+    folder = run_folder("base", settings.run)
     saved = read_saved(folder, settings.step)
     tokenizer = Tokenizer.load(tokenizer_path())
     model = load_model(folder, saved.step, runtime, tokenizer.fingerprint)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 from nanochat.accounting import flops_per_token
-from nanochat.checkpoint import check_writable, latest_step, resume, run_lock, save_checkpoint
-from nanochat.common import InputError, Runtime, base_dir, detect_runtime
+from nanochat.checkpoint import check_writable
+from nanochat.common import Runtime
 from nanochat.corpora import Corpus, load_corpus
 from nanochat.dataloader import TokenLoader, load_tokens
 from nanochat.engine import Engine
 from nanochat.evaluate import score_text
 from nanochat.gpt import GPTConfig
 from nanochat.stages.flags import parse_flags
+from nanochat.stages.models import run_folder
+from nanochat.stages.training import RunSettings, check_least, describe_runtime, settle_dtype, started, train
 from nanochat.tokenizer import Tokenizer, tokenizer_path
-from nanochat.train import Plan, Recipe, StepMetrics, TrainState, faster_dtype, fit, keep_freed_memory, readable_time
+from nanochat.train import Plan, Recipe, TrainState
 
 CPU_OPERATIONS = 2.0e13
 """Operations that the default horizon spends on a CPU: a few minutes on two cores."""
@@ -30,7 +31,7 @@ DEFAULT_VOCAB_SIZE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Recipe):
+class Settings(RunSettings):
     """The flags of ``nanochat base-train``."""
 
     depth: int = 4
@@ -51,36 +52,14 @@ class Settings(Recipe):
     """Rows that one process computes at once; if not given, 8 on a CPU and 32 on a GPU."""
     run: str | None = None
     """Name of the folder for the checkpoints, inside of base/ in the base folder; if not given, d and the depth."""
-    resume: bool = False
-    """Go on from the newest checkpoint of this run."""
-    eval_every: int = 100
-    """Steps between two measurements on held-out text; 0 measures at the end only."""
-    save_every: int = 0
-    """Steps between two checkpoints; 0 saves at the end only."""
-    keep: int = 2
-    """How many checkpoints are kept, the newest ones."""
     eval_tokens: int = 20_000
     """Tokens of held-out text that a measurement reads; 0 reads all of it."""
     prompt: str | None = None
     """The beginning of the samples that are printed at the end."""
-    device: str = "auto"
-    """Where to compute: auto, cpu, cuda, or mps."""
-    dtype: str = "auto"
-    """Precision of the matrix products: auto (the faster one, found by trying), float32, or bfloat16."""
-    threads: int | None = None
-    """Threads on the CPU; if not given, those that torch chooses."""
 
     def __post_init__(self) -> None:
-        for name, least in (("eval_every", 0), ("save_every", 0), ("keep", 1), ("eval_tokens", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"--{name.replace('_', '-')}={getattr(self, name)} must be at least {least}")
-        if self.run is not None and (self.run in (".", "..") or Path(self.run).name != self.run):
-            raise InputError(f"--run={self.run!r} must be the name of a folder, without slashes")
-
-
-def run_folder(run: str) -> Path:
-    """Return the folder in which a base run keeps its checkpoints."""
-    return base_dir() / "base" / run
+        super().__post_init__()
+        check_least(self, eval_tokens=0)
 
 
 def make_plan(settings: Settings, vocab_size: int, runtime: Runtime) -> Plan:
@@ -126,63 +105,38 @@ def load_or_train_tokenizer(corpus: Corpus) -> Tokenizer:
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan, train, save, measure, and print samples."""
     settings = parse_flags(Settings, argv, "nanochat base-train", __doc__)
-    keep_freed_memory()
-    runtime = detect_runtime(settings.device, settings.dtype, settings.threads)
-    corpus = load_corpus(settings.data)
-    tokenizer = load_or_train_tokenizer(corpus)
-    plan = make_plan(settings, tokenizer.vocab_size, runtime)
-    folder = run_folder(settings.run or f"d{settings.depth}")
-    check_writable(folder, None if settings.resume else 0)
+    with started(settings) as runtime:
+        corpus = load_corpus(settings.data)
+        tokenizer = load_or_train_tokenizer(corpus)
+        plan = make_plan(settings, tokenizer.vocab_size, runtime)
+        folder = run_folder("base", settings.run or f"d{settings.depth}")
+        check_writable(folder, None if settings.resume else 0)
+        runtime, speed = settle_dtype(settings, plan, runtime)
+        loader = TokenLoader(
+            load_tokens(corpus, tokenizer, "train"),
+            plan.device_batch_size,
+            plan.model.sequence_len,
+            tokenizer.bos,
+            plan.seed,
+            runtime.rank,
+            runtime.world_size,
+        )
+        credit = f" ({corpus.credit})" if corpus.credit else ""
+        print(f"data        {corpus.title}, {loader.n_tokens:,} tokens{credit}")
+        print(describe_runtime(runtime))
+        print(plan.describe(speed))
+        print(f"epochs      {plan.tokens / loader.n_tokens:.1f} times through the data")
 
-    speed = None
-    if settings.dtype == "auto":
-        dtype, speed = faster_dtype(plan, runtime)
-        runtime = replace(runtime, dtype=dtype)
-    loader = TokenLoader(
-        load_tokens(corpus, tokenizer, "train"),
-        plan.device_batch_size,
-        plan.model.sequence_len,
-        tokenizer.bos,
-        plan.seed,
-        runtime.rank,
-        runtime.world_size,
-    )
-    print(f"data        {corpus.title}, {loader.n_tokens:,} tokens" + (f" ({corpus.credit})" if corpus.credit else ""))
-    print(f"runtime     {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} threads")
-    print(plan.describe(speed))
-    print(f"epochs      {plan.tokens / loader.n_tokens:.1f} times through the data")
-
-    with run_lock(folder, runtime):
-        if settings.resume and latest_step(folder) is not None:
-            state = resume(folder, loader, runtime, plan, tokenizer_fingerprint=tokenizer.fingerprint)
-            print(f"resuming    at step {state.step} of {plan.num_iterations}")
-        else:
-            state = TrainState.start(plan, loader, runtime)
-        if state.step >= plan.num_iterations:
-            print(f"nothing to do: {folder} has all {state.step} steps; ask for more with --num-iterations")
-            return
-
-        def measure() -> None:
+        def measure(state: TrainState) -> None:
             score = score_text(state.model, tokenizer, corpus.documents("val"), max_tokens=settings.eval_tokens or None)
             print(
                 f"step {state.step:6,}  held-out text: {score.bits_per_byte:.3f} bits per byte, "
                 f"loss {score.loss:.3f} nats per token"
             )
 
-        def on_step(state: TrainState, metrics: StepMetrics) -> None:
-            done = metrics.step == plan.num_iterations
-            if done or metrics.step % max(1, plan.num_iterations // 20) == 0:
-                recent = [m.seconds for m in state.history[-20:]]
-                left = (plan.num_iterations - metrics.step) * sum(recent) / len(recent)
-                print(f"step {metrics.step:6,}  loss {metrics.loss:.3f}  about {readable_time(left)} left")
-            # Saved before it is measured, so that a measurement that fails costs nothing.
-            if done or (settings.save_every and metrics.step % settings.save_every == 0):
-                save_checkpoint(state, folder, tokenizer.fingerprint, settings.keep)
-            if done or (settings.eval_every and metrics.step % settings.eval_every == 0):
-                measure()
-
-        fit(state, on_step)
-
-    print(f"\nsaved in {folder}; what the model writes:\n")
-    for text in Engine(state.model, tokenizer).complete(settings.prompt or "", 3, temperature=0.8, top_k=40):
-        print(text.strip() + "\n")
+        state = train(settings, plan, folder, loader, runtime, tokenizer, measure=measure)
+        if state is None:
+            return
+        print(f"\nsaved in {folder}; what the model writes:\n")
+        for text in Engine(state.model, tokenizer).complete(settings.prompt or "", 3, temperature=0.8, top_k=40):
+            print(text.strip() + "\n")

@@ -1,0 +1,178 @@
+"""What the stages that train have in common: their flags, the plan on the screen, the loop, what is saved and when.
+
+Base training, mid-training, fine-tuning and reinforcement learning differ in where their batches come from, and in
+what they measure. A stage prepares these two, and :func:`train` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nanochat.checkpoint import latest_step, resume, run_lock, save_checkpoint
+from nanochat.common import InputError, Runtime, detect_runtime
+from nanochat.gpt import GPT
+from nanochat.tokenizer import Tokenizer
+from nanochat.train import (
+    Loader,
+    Plan,
+    Recipe,
+    StepMetrics,
+    TrainState,
+    faster_dtype,
+    fit,
+    keep_freed_memory,
+    readable_time,
+)
+
+TOKENIZER_FILE = "tokenizer.json"
+"""The name under which a run keeps the tokenizer that it was trained with, beside its checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(Recipe):
+    """The flags that every stage of training has."""
+
+    run: str | None = None
+    """Name of the folder for the checkpoints, inside of the stage's folder in the base folder."""
+    resume: bool = False
+    """Go on from the newest checkpoint of this run."""
+    eval_every: int = 100
+    """Steps between two measurements; 0 measures at the end only."""
+    save_every: int = 0
+    """Steps between two checkpoints; 0 saves at the end only."""
+    keep: int = 2
+    """How many checkpoints are kept, the newest ones."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, or mps."""
+    dtype: str = "auto"
+    """Precision of the matrix products: auto (the faster one, found by trying), float32, or bfloat16."""
+    threads: int | None = None
+    """Threads on the CPU; if not given, those that torch chooses."""
+
+    def __post_init__(self) -> None:
+        check_least(self, eval_every=0, save_every=0, keep=1)
+        check_run_name(self.run)
+
+
+def check_least(settings: object, **least: int) -> None:
+    """Refuse flags that are too small.
+
+    Args:
+        settings: The flags.
+        least: For each field its smallest value; a field that is None passes.
+
+    Raises:
+        InputError: If a value is smaller.
+    """
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if value is not None and value < bound:
+            raise InputError(f"--{name.replace('_', '-')}={value} must be at least {bound}")
+
+
+def check_run_name(run: str | None) -> None:
+    """Refuse the name of a run that would leave the folder of its stage.
+
+    Raises:
+        InputError: If the name is not that of a folder.
+    """
+    if run is not None and (run in ("", ".", "..") or Path(run).name != run):
+        raise InputError(f"--run={run!r} must be the name of a folder, without slashes")
+
+
+@contextmanager
+def started(settings: RunSettings) -> Iterator[Runtime]:
+    """Prepare this process for training, and clean up after it.
+
+    Args:
+        settings: The flags; those about the device count.
+
+    Yields:
+        Where to compute.
+    """
+    keep_freed_memory()
+    yield detect_runtime(settings.device, settings.dtype, settings.threads)
+
+
+def settle_dtype(settings: RunSettings, plan: Plan, runtime: Runtime) -> tuple[Runtime, float | None]:
+    """Take the precision that was asked for, or find out which is faster here.
+
+    Args:
+        settings: The flags.
+        plan: The sizes to try.
+        runtime: Where to compute.
+
+    Returns:
+        The runtime with its precision settled, and the measured speed in tokens a second; None if it was not measured.
+    """
+    if settings.dtype != "auto":
+        return runtime, None
+    dtype, speed = faster_dtype(plan, runtime)
+    return replace(runtime, dtype=dtype), speed
+
+
+def describe_runtime(runtime: Runtime) -> str:
+    """Say in a line where the arithmetic happens."""
+    return f"runtime     {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} threads"
+
+
+def tell_loss(state: TrainState, metrics: StepMetrics) -> str:
+    """Say what a step measured: its loss."""
+    return f"loss {metrics.loss:.3f}"
+
+
+def train(
+    settings: RunSettings,
+    plan: Plan,
+    folder: Path,
+    loader: Loader,
+    runtime: Runtime,
+    tokenizer: Tokenizer,
+    model: GPT | None = None,
+    measure: Callable[[TrainState], None] | None = None,
+    tell: Callable[[TrainState, StepMetrics], str] = tell_loss,
+) -> TrainState | None:
+    """Start or resume a run, take its steps, save, and measure.
+
+    Args:
+        settings: The flags.
+        plan: What was decided.
+        folder: The folder of the run; :func:`nanochat.checkpoint.check_writable` has been asked about it.
+        loader: Where the batches come from.
+        runtime: Where to compute.
+        tokenizer: The tokenizer of the data; the run keeps a copy of it.
+        model: The model to go on from; None starts from fresh weights.
+        measure: Called every ``eval_every`` steps and at the end, after the checkpoint was saved.
+        tell: What to print of a step.
+
+    Returns:
+        The state after the last step, or None if the run had been finished before.
+    """
+    with run_lock(folder, runtime):
+        if settings.resume and latest_step(folder) is not None:
+            state = resume(folder, loader, runtime, plan, tokenizer_fingerprint=tokenizer.fingerprint)
+            print(f"resuming    at step {state.step} of {plan.num_iterations}")
+        else:
+            state = TrainState.start(plan, loader, runtime, model)
+            if runtime.is_main:
+                tokenizer.save(folder / TOKENIZER_FILE)
+        if state.step >= plan.num_iterations:
+            print(f"nothing to do: {folder} has all {state.step} steps; ask for more with --num-iterations")
+            return None
+
+        def on_step(state: TrainState, metrics: StepMetrics) -> None:
+            done = metrics.step == plan.num_iterations
+            if done or metrics.step % max(1, plan.num_iterations // 20) == 0:
+                recent = [m.seconds for m in state.history[-20:]]
+                left = (plan.num_iterations - metrics.step) * sum(recent) / len(recent)
+                print(f"step {metrics.step:6,}  {tell(state, metrics)}  about {readable_time(left)} left")
+            # Saved before it is measured, so that a measurement that fails costs nothing.
+            if done or (settings.save_every and metrics.step % settings.save_every == 0):
+                save_checkpoint(state, folder, tokenizer.fingerprint, settings.keep)
+            if measure is not None and (done or (settings.eval_every and metrics.step % settings.eval_every == 0)):
+                measure(state)
+
+        return fit(state, on_step)
