@@ -2,8 +2,9 @@
 
 The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``,
 ``command`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``,
-``ahead``, ``built``, ``rerun``, ``bounds``, ``ending`` and ``single_file`` hand it to Sphinx. The look: ``look``,
-``docstrings``, ``math``, ``symbols``, ``terms``, ``pictures``, ``problems``, ``gallery``, ``marks`` and ``numbering``.
+``ahead``, ``built``, ``rerun``, ``bounds``, ``ending``, ``single_file`` and ``used_in`` hand it to Sphinx. The
+look: ``look``, ``docstrings``, ``math``, ``symbols``, ``terms``, ``pictures``, ``problems``, ``gallery``, ``marks``
+and ``numbering``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 TRUTH = (
     *("skin", "gate", "references", "verification", "quotes", "lint", "values"),
-    *("ahead", "built", "rerun", "bounds", "ending", "single_file"),
+    *("ahead", "built", "rerun", "bounds", "ending", "single_file", "used_in"),
 )
 """Features that check the guides; ``skin`` first, the others build on it."""
 LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery", "marks", "numbering")
@@ -25,7 +26,7 @@ def setup_features(app: Any, names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         module = importlib.import_module(f"{__name__}.{name}")
         getattr(module, f"setup_{name}")(app)
-    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -67,6 +67,8 @@ THINGS: Lexicon = {
 """The toys of the village; there is one of each, so the kite is the red kite in every story."""
 
 FOODS: Lexicon = {word: {"": word} for word in "apples pears plums berries nuts cookies".split()}
+"""What the characters eat, share and look for."""
+
 PLACES: Lexicon = {
     place: {"": place, "at": f"{where} the {place}"}
     for place, where in (
