@@ -221,7 +221,7 @@ def ratio_ten() -> Any:
 
 @mutant("epochs-alike", "every epoch has the order of the first")
 def epochs_alike() -> Any:
-    return edited("nanochat.dataloader.TokenLoader._plan_epoch", "[self.seed, self._epoch]", "[self.seed, 0]")
+    return edited("nanochat.dataloader.TokenLoader._plan_epoch", "self.seed, self._epoch", "self.seed, 0")
 
 
 @mutant("muon-keeps-squares", "Muon remembers a second number for each weight")
