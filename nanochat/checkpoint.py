@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 import nanochat
 from nanochat.common import InputError, Runtime, get_logger
+from nanochat.distributed import all_gather, collect, owned, together
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.optim import make_optimizers
 from nanochat.train import Loader, Plan, StepMetrics, TrainState
@@ -178,7 +179,7 @@ class Saved:
     optimizers: list[dict[str, Any]]
     """For each optimizer its class, and for each of its parameters the names of what is remembered."""
     rng: dict[str, Any]
-    """The states of the generators of random numbers."""
+    """The states of the generators of random numbers of the first process; those of the ``others`` are in a list."""
     versions: dict[str, str]
     """The versions of Python and of the libraries that wrote it."""
     notes: dict[str, Any]
@@ -341,8 +342,7 @@ def resume(
     optimizers = make_optimizers(model, planned)
     _load_optimizers(saved, model, optimizers)
     loader.load_state_dict(saved.loader)
-    if runtime.is_main:
-        _set_rng(saved)
+    _set_rng(saved, runtime)
     return TrainState(planned, model, loader, runtime, optimizers, saved.step, saved.history)
 
 
@@ -358,8 +358,9 @@ def save_checkpoint(
 ) -> Path:
     """Save a state, whole or not at all.
 
-    Only the process of rank 0 writes; the others return at once. Where the step is there already and has the same
-    weights, it stays; one that differs is set aside under a name that ends in ``.replaced-...``.
+    All processes of a run call this together. Each sends what its optimizers remember to the process of rank 0, which
+    alone writes, and waits until that is done. Where the step is there already and has the same weights, it stays; one
+    that differs is set aside under a name that ends in ``.replaced-...``.
 
     Args:
         state: The state after a step.
@@ -381,17 +382,28 @@ def save_checkpoint(
         raise InputError(
             f"keep={keep} would remove the checkpoint that was just saved: keep at least 1, or None for all"
         )
-    if not state.runtime.is_main:
-        return final
-    weights = _weights(state.model)
     memory, described = _optimizer_memory(state)
+    generators = all_gather(_get_rng(state.runtime.device))
+    with together(f"save step {state.step}"):
+        if state.runtime.is_main:
+            description = _describe(state, described, generators, tokenizer_fingerprint, notes or {})
+            _write_step(final, state.step, _weights(state.model), memory, description)
+            if keep is not None:
+                _purge_after(final, keep)
+    return final
+
+
+def _write_step(
+    final: Path, step: int, weights: dict[str, Tensor], memory: dict[str, Tensor], description: str
+) -> None:
+    """Write the folder of a step under another name and rename it when all of it is on the disk."""
+    directory = final.parent
     broken = [name for name, tensor in {**weights, **memory}.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise InputError(
-            f"step {state.step} is not saved: {broken[0]} and {len(broken) - 1} more hold NaN or infinity; "
+            f"step {step} is not saved: {broken[0]} and {len(broken) - 1} more hold NaN or infinity; "
             f"go back to an earlier step and lower the learning rates"
         )
-    description = _describe(state, described, tokenizer_fingerprint, notes or {})
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _new_folder(directory) as temporary:
@@ -402,7 +414,7 @@ def save_checkpoint(
                 os.chmod(temporary / name, (temporary / "state.json").stat().st_mode & 0o777)
                 _push_to_disk(temporary / name)
             entries = {name: _fingerprint(temporary / name) for name in FILES}
-            manifest = {"format": FORMAT, "step": state.step, "files": entries}
+            manifest = {"format": FORMAT, "step": step, "files": entries}
             _write_text(temporary / MANIFEST, json.dumps(manifest, indent=1) + "\n")
             _push_to_disk(temporary)
             if not _same_weights(final, manifest):
@@ -414,17 +426,17 @@ def save_checkpoint(
             _push_to_disk(directory)
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(
-            f"step {state.step} could not be saved in {directory}: {error}; earlier steps are as they were: "
+            f"step {step} could not be saved in {directory}: {error}; earlier steps are as they were: "
             f"make room or choose another folder, then resume"
         ) from error
-    if keep is not None:
-        problems = damage(final)
-        if problems:
-            raise InputError(
-                f"step {state.step} does not read back as written, so nothing older was removed: {problems[0]}"
-            )
-        purge(directory, keep)
-    return final
+
+
+def _purge_after(final: Path, keep: int) -> None:
+    """Remove older steps, once the new one reads back as it was written."""
+    problems = damage(final)
+    if problems:
+        raise InputError(f"{final.name} does not read back as written, so nothing older was removed: {problems[0]}")
+    purge(final.parent, keep)
 
 
 def purge(directory: Path | str, keep: int) -> list[int]:
@@ -701,22 +713,36 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _optimizer_memory(state: TrainState) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    """Collect what the optimizers remember, as ``parameter/what``, and describe which optimizer remembers what."""
+    """Collect what the optimizers remember, as ``parameter/what``, and describe which optimizer remembers what.
+
+    Each of several processes remembers its own share. The first one gets all of it, the others what they have.
+    """
     names = {id(p): name for name, p in _unwrapped(state.model).named_parameters()}
-    memory: dict[str, Tensor] = {}
+    memory = collect(
+        {
+            f"{names[id(p)]}/{what}": torch.as_tensor(tensor).detach().cpu().contiguous()
+            for optimizer in state.optimizers
+            for p, remembered in optimizer.state.items()
+            for what, tensor in remembered.items()
+        }
+    )
     described = []
     for optimizer in state.optimizers:
-        remembered: dict[str, list[str]] = {}
-        for p in (p for group in optimizer.param_groups for p in group["params"]):
-            name = names[id(p)]
-            remembered[name] = sorted(optimizer.state.get(p, {}))
-            for what in remembered[name]:
-                memory[f"{name}/{what}"] = torch.as_tensor(optimizer.state[p][what]).detach().cpu().contiguous()
-        described.append({"class": type(optimizer).__name__, "remembers": remembered})
+        moves: dict[str, list[str]] = {names[id(p)]: [] for group in optimizer.param_groups for p in group["params"]}
+        for name, what in (key.split("/") for key in sorted(memory)):
+            if name in moves:
+                moves[name].append(what)
+        described.append({"class": type(optimizer).__name__, "remembers": moves})
     return memory, described
 
 
-def _describe(state: TrainState, optimizers: list[dict[str, Any]], fingerprint: str, notes: dict[str, Any]) -> str:
+def _describe(
+    state: TrainState,
+    optimizers: list[dict[str, Any]],
+    generators: list[dict[str, Any]],
+    fingerprint: str,
+    notes: dict[str, Any],
+) -> str:
     """Write the text of ``state.json``."""
     history = {f.name: [getattr(row, f.name) for row in state.history] for f in fields(StepMetrics)}
     plain = {
@@ -736,7 +762,7 @@ def _describe(state: TrainState, optimizers: list[dict[str, Any]], fingerprint: 
             "safetensors": safetensors.__version__,
         },
         "notes": notes,
-        "rng": _get_rng(state.runtime.device),
+        "rng": {**generators[0], "others": generators[1:]},
         "history": history,
     }
     try:
@@ -771,20 +797,24 @@ def _get_rng(device: torch.device) -> dict[str, Any]:
     return states
 
 
-def _set_rng(saved: Saved) -> None:
-    """Set the generators of random numbers to where they were."""
+def _set_rng(saved: Saved, runtime: Runtime) -> None:
+    """Set the generators of random numbers to where they were; a process that there was not then keeps its own."""
 
     def tensor(text: str) -> Tensor:
         return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
 
     try:
-        version, words, gauss = saved.rng["python"]
-        kind, keys, place, has_gauss, cached = saved.rng["numpy"]
+        everyone = [saved.rng, *saved.rng.get("others", [])]
+        if runtime.rank >= len(everyone):
+            return
+        states = everyone[runtime.rank]
+        version, words, gauss = states["python"]
+        kind, keys, place, has_gauss, cached = states["numpy"]
         random.setstate((version, tuple(words), gauss))
         np.random.set_state((kind, np.array(keys, dtype=np.uint32), place, has_gauss, cached))
-        torch.set_rng_state(tensor(saved.rng["torch"]))
-        if "cuda" in saved.rng and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensor(saved.rng["cuda"]))
+        torch.set_rng_state(tensor(states["torch"]))
+        if "cuda" in states and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensor(states["cuda"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{saved.path / 'state.json'}: the states of the random numbers do not fit this version: {error!r}; "
@@ -830,7 +860,7 @@ def _model_from(saved: Saved, config: GPTConfig) -> GPT:
 
 
 def _load_optimizers(saved: Saved, model: GPT, optimizers: list[torch.optim.Optimizer]) -> None:
-    """Give fresh optimizers what the saved ones remembered, parameter by parameter."""
+    """Give fresh optimizers what the saved ones remembered, parameter by parameter; each process takes its share."""
     path = saved.path / "optim.safetensors"
     parameters = dict(model.named_parameters())
     names = {id(p): name for name, p in parameters.items()}
@@ -854,9 +884,10 @@ def _load_optimizers(saved: Saved, model: GPT, optimizers: list[torch.optim.Opti
                 shape = torch.Size() if what == "step" else parameters[name].shape
                 expected[f"{name}/{what}"] = (shape, torch.float32)
     _compare_tensors(path, memory, expected)
+    mine = dict(zip(parameters, owned(list(parameters.values())), strict=True))
     for optimizer, entry in zip(optimizers, saved.optimizers, strict=True):
         for name, remembered in entry["remembers"].items():
-            if remembered:
+            if remembered and mine[name]:
                 p = parameters[name]
                 optimizer.state[p] = {what: memory[f"{name}/{what}"].to(p.device) for what in remembered}
 

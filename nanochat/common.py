@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import torch
 
@@ -110,9 +114,7 @@ def detect_runtime(device: str = "auto", dtype: str = "auto", threads: int | Non
         if threads < 1:
             raise InputError(f"--threads={threads} must be at least 1")
         torch.set_num_threads(threads)
-    rank, world_size, local_rank = (
-        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
-    )
+    rank, world_size, local_rank = place_among_processes()
     if chosen.type == "cuda":
         if local_rank >= torch.cuda.device_count():
             raise InputError(
@@ -121,6 +123,30 @@ def detect_runtime(device: str = "auto", dtype: str = "auto", threads: int | Non
             )
         chosen = torch.device("cuda", local_rank)
     return Runtime(chosen, kind, rank, world_size, local_rank, torch.get_num_threads())
+
+
+def place_among_processes() -> tuple[int, int, int]:
+    """Read from the environment which of how many processes this is, as ``torchrun`` puts it there.
+
+    Returns:
+        Rank, number of processes, and rank on this machine; 0, 1, 0 where no one started several.
+
+    Raises:
+        InputError: If the three do not fit together.
+    """
+    given = {name: os.environ.get(name, default) for name, default in _PLACE.items()}
+    try:
+        rank, world_size, local_rank = (int(value) for value in given.values())
+        fits = 0 <= local_rank <= rank < world_size
+    except ValueError:
+        fits = False
+    if not fits:
+        written = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise InputError(f"{written} is no place among processes: start several with torchrun, or unset all three")
+    return rank, world_size, local_rank
+
+
+_PLACE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
 
 
 def base_dir() -> Path:
@@ -141,6 +167,64 @@ def get_logger(name: str) -> logging.Logger:
     return logging.getLogger(name)
 
 
+class Stopped(KeyboardInterrupt):
+    """The run was asked to stop, by Ctrl-C or by the system, and has put its work in order."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum
+        """The number of the signal that asked."""
+
+
+@dataclass
+class StopRequest:
+    """What :func:`stop_on_signal` hands out: whether somebody asked this run to stop."""
+
+    signum: int = 0
+    """The number of the signal that asked this process; 0 while none did."""
+    agreed: int = 0
+    """The number on which all processes agreed between two steps; :func:`nanochat.train.fit` then ends."""
+
+
+@contextmanager
+def stop_on_signal(speaks: bool = True) -> Iterator[StopRequest]:
+    """Let a run end in good order: the first Ctrl-C or SIGTERM is a request, a second one ends the process at once.
+
+    A signal that the process was started to ignore (``nohup``) stays ignored, and outside of the main thread, where
+    Python hears no signals, nothing changes. A request that nobody agreed to in time is carried out at the end of the
+    block.
+
+    Args:
+        speaks: Whether to print that the request was heard.
+
+    Yields:
+        The request, to be looked at between two steps.
+    """
+    request = StopRequest()
+    before: dict[int, object] = {}
+
+    def hear(signum: int, frame: FrameType | None) -> None:
+        request.signum = signum
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        if speaks:
+            # Not print(): the signal may have come in the middle of one.
+            name = signal.Signals(signum).name
+            os.write(2, f"\nnanochat: {name}: stopping after this step; a second one stops at once\n".encode())
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, hear)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+    if request.signum and not request.agreed:
+        signal.raise_signal(request.signum)
+
+
 def run_stage(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
     """Run the ``main`` of a stage as a command: errors become one line and an exit status.
 
@@ -149,21 +233,49 @@ def run_stage(main: Callable[[list[str] | None], object], argv: list[str] | None
         argv: The arguments, without the program's name.
 
     Returns:
-        0, or 1 after an :class:`InputError` or an operating-system error, or 130 after Ctrl-C. With
-        ``--debug`` among the arguments, errors keep their traceback.
+        0; 1 after an :class:`InputError`, an operating-system error, or when memory ran out; 128 and the number of the
+        signal when the run was stopped: 130 after Ctrl-C, 143 after SIGTERM. With ``--debug`` among the arguments,
+        errors keep their traceback. Among several processes, the message names the rank.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s")
+    rank, several = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1") != "1"
+    quiet = logging.ERROR if several and rank != "0" else logging.INFO  # what all would say, one says
+    logging.basicConfig(level=logging.DEBUG if debug else quiet, format="%(message)s")
     logging.getLogger("rustbpe").setLevel(logging.WARNING)  # it reports every percent of a training
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict":  # a terminal that knows ASCII alone shows the rest as codes
+            stream.reconfigure(errors="backslashreplace")
+    where = f" (rank {rank})" if several else ""
     try:
         main([word for word in arguments if word != "--debug"])
-    except (InputError, OSError) as error:
-        if debug:
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
+        out_of_memory = _is_out_of_memory(error)
+        if debug or (isinstance(error, RuntimeError) and not out_of_memory):
             raise
-        print(f"nanochat: error: {' '.join(str(error).split())}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        if out_of_memory:
+            message = f"memory ran out ({message[:200]}): lower --device-batch-size or --sequence-len"
+        print(f"nanochat: error{where}: {message}", file=sys.stderr)
+        _tell_torchrun(error)
         return 1
-    except KeyboardInterrupt:
-        print("nanochat: stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"nanochat: stopped{where}{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        return 128 + getattr(stop, "signum", signal.SIGINT)
     return 0
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out; torch says so on a CPU by a plain RuntimeError."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
+
+
+def _tell_torchrun(error: BaseException) -> None:
+    """Leave the message where ``torchrun`` looks for it, so that its summary names the cause and not only a number."""
+    if "TORCHELASTIC_ERROR_FILE" not in os.environ or isinstance(error, ConnectionError):
+        return
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    get_error_handler().record_exception(error)

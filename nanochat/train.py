@@ -18,7 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nanochat.accounting import compute_optimal_tokens, count_parameters, flops_per_token
-from nanochat.common import IGNORED, InputError, Runtime
+from nanochat.common import IGNORED, InputError, Runtime, StopRequest
+from nanochat.distributed import all_max, all_sum, check_connected, own_share, sum_gradients
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.optim import Muon, lr_multiplier, make_optimizers, muon_momentum
 
@@ -286,7 +287,8 @@ def train_step(state: TrainState) -> StepMetrics:
 
     The gradient is the mean over all tokens of the step, however many rounds of accumulation they come in. Where the
     loader gives weights, each token's cross-entropy is multiplied by its weight first. A loss or gradient that is not a
-    finite number stops the run before it can reach the weights.
+    finite number stops the run before it can reach the weights. Several processes take the step together
+    (:mod:`nanochat.distributed`); one alone has nobody to add up or share with.
 
     Args:
         state: The state; its model, optimizers, loader and step move on.
@@ -307,7 +309,7 @@ def train_step(state: TrainState) -> StepMetrics:
     loss_sum = torch.zeros((), device=model.device)
     batches = [state.loader.next_batch() for _ in range(rounds)]
     # Rounds may count different numbers of tokens, so the step is divided by all of them and not each round by its own.
-    counted = max(1, sum(int((targets != IGNORED).sum()) for _, targets, *_ in batches))
+    counted = max(1, all_sum(sum(int((targets != IGNORED).sum()) for _, targets, *_ in batches)))
     for batch in batches:
         inputs, targets, *weights = (part.to(model.device, non_blocking=True) for part in batch)
         if weights:
@@ -317,21 +319,23 @@ def train_step(state: TrainState) -> StepMetrics:
         loss.backward()
         loss_sum += loss.detach()
     parameters = list(model.parameters())
+    sum_gradients(parameters)
     limit = plan.grad_clip if plan.grad_clip > 0 else math.inf
     norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-    mean_loss, grad_norm = loss_sum.item(), norm.item()
+    mean_loss, grad_norm = all_sum(loss_sum).item(), norm.item()
     if not (math.isfinite(mean_loss) and math.isfinite(grad_norm)):
         raise InputError(
             f"step {state.step}: loss {mean_loss}, gradient {grad_norm}: training diverged and was stopped before the "
             f"weights were touched; lower the learning rates, or resume from an earlier step"
         )
     factor = lr_multiplier(state.step, plan)
-    for optimizer in state.optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-            if isinstance(optimizer, Muon):
-                group["momentum"] = muon_momentum(state.step)
-        optimizer.step()
+    with own_share(parameters):
+        for optimizer in state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+                if isinstance(optimizer, Muon):
+                    group["momentum"] = muon_momentum(state.step)
+            optimizer.step()
     model.zero_grad(set_to_none=True)
     state.step += 1
     metrics = StepMetrics(state.step, mean_loss, grad_norm, factor, time.perf_counter() - begin)
@@ -345,8 +349,9 @@ def fit(
     until: int | None = None,
     progress: bool = True,
     max_seconds: float | None = None,
+    stop: StopRequest | None = None,
 ) -> TrainState:
-    """Take steps until the plan is fulfilled.
+    """Take steps until the plan is fulfilled, or somebody asks to stop.
 
     Args:
         state: Where to start from; a state that was loaded goes on where it stopped.
@@ -354,6 +359,7 @@ def fit(
         until: Stop after this many steps in all; None means as many as planned.
         progress: Whether to show a progress bar on the terminal.
         max_seconds: Refuse to go on after so much wall-clock time.
+        stop: Looked at between two steps; when a process was asked to stop, all of them end before the next step.
 
     Returns:
         The same state, after its last step.
@@ -361,12 +367,13 @@ def fit(
     Raises:
         InputError: If the time ran out.
     """
+    check_connected(state.runtime)
     last = state.plan.num_iterations if until is None else min(until, state.plan.num_iterations)
     begin = time.perf_counter()
     state.model.train()
     shown = progress and state.runtime.is_main and sys.stderr.isatty()
     with tqdm(total=last, initial=min(state.step, last), unit="step", disable=not shown) as bar:
-        while state.step < last:
+        while not _asked_to_stop(stop) and state.step < last:
             metrics = train_step(state)
             bar.update()
             bar.set_postfix(loss=f"{metrics.loss:.3f}", refresh=False)
@@ -379,6 +386,13 @@ def fit(
                     f"{max_seconds:.0f} s: give it a quieter machine, fewer steps, or a higher limit"
                 )
     return state
+
+
+def _asked_to_stop(stop: StopRequest | None) -> bool:
+    """Say whether any process was asked to stop, and remember it; all processes get the same answer."""
+    if stop is not None:
+        stop.agreed = all_max(stop.signum)
+    return stop is not None and stop.agreed > 0
 
 
 def faster_dtype(plan: Plan, runtime: Runtime, rows: int | None = None) -> tuple[torch.dtype, float]:
