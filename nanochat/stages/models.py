@@ -176,5 +176,5 @@ def _tiny(runtime: Runtime | None) -> tuple[GPT, Tokenizer, str]:
 def _shipped(runtime: Runtime | None) -> tuple[GPT, Tokenizer, str]:
     from nanochat.interop import shipped_model
 
-    model, tokenizer = shipped_model()
+    model, tokenizer, _ = shipped_model()
     return _placed(model, runtime), tokenizer, "the model that comes with nanochat"
