@@ -9,15 +9,17 @@ and what was not measured.
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import os
 import platform
+import re
 import secrets
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +29,12 @@ import numpy as np
 import torch
 
 import nanochat
+from nanochat.accounting import count_parameters
+from nanochat.checkpoint import Saved, list_steps, read_saved
 from nanochat.common import InputError, Runtime, base_dir
+from nanochat.figures import PALETTE, SERIES
+from nanochat.terminal import visible
+from nanochat.train import readable_time
 
 METRICS = "metrics.jsonl"
 """The file of the measurements, in the folder of a run."""
@@ -412,3 +419,636 @@ class _WeightsAndBiases(_Tracker):
 
 
 _TRACKERS = {"tensorboard": _TensorBoard, "wandb": _WeightsAndBiases}
+
+
+# Reading: what all stages of a run left behind -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What one training stage of a run left in its folder."""
+
+    name: str
+    """The stage's folder in the base folder: ``base``, ``mid``, ``sft`` or ``rl``."""
+    folder: Path
+    """The folder of the run."""
+    lines: list[dict[str, Any]]
+    """Its measurements, also those of stages that measured the finished model."""
+    saved: Saved | None
+    """What its newest whole checkpoint says; None if there is none."""
+    problem: str
+    """Why the checkpoint could not be read; empty if it could, or if there is none."""
+
+    @property
+    def there(self) -> bool:
+        """Whether the stage was run at all."""
+        return bool(self.lines or self.problem) or self.saved is not None
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The newest line in which training began; empty if there is none."""
+        starts = [line for line in self.lines if line["kind"] == "start" and line["stage"] == _COMMANDS[self.name]]
+        return starts[-1] if starts else {}
+
+    def curve(self, kind: str, name: str) -> list[tuple[int, float]]:
+        """Collect the values of one measurement.
+
+        Args:
+            kind: ``train`` or ``eval``.
+            name: Such as ``loss``.
+
+        Returns:
+            Steps and values. A run without a record of its training shows the history that its checkpoint keeps.
+        """
+        found = {
+            line["step"]: float(line[name])
+            for line in self.lines
+            if line["kind"] == kind and line["stage"] == _COMMANDS[self.name] and _is_number(line.get(name))
+        }
+        if not found and self.saved is not None and kind == "train":
+            found = {row.step: getattr(row, name) for row in self.saved.history if _is_number(getattr(row, name, None))}
+        return sorted(found.items())
+
+    def scores(self) -> dict[str, float]:
+        """Return the newest score of each task."""
+        newest: dict[str, float] = {}
+        for line in self.lines:
+            if line["kind"] == "score":
+                newest |= {name: value for name, value in line.items() if name not in _FIXED and _is_number(value)}
+        return newest
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Return what the model wrote at the newest step at which it was asked."""
+        found = [line for line in self.lines if line["kind"] == "sample" and isinstance(line.get("text"), str)]
+        last = max((line["step"] for line in found), default=0)
+        return [line for line in found if line["step"] == last]
+
+    def times(self) -> dict[str, float]:
+        """Return the seconds that each command spent on this folder."""
+        commands = dict.fromkeys(line["stage"] for line in self.lines)
+        return {name: spent([line for line in self.lines if line["stage"] == name]) for name in commands}
+
+
+def read_run(base: Path | str | None = None, run: str | None = None) -> tuple[str, list[StageRun]]:
+    """Collect what the stages of a run left behind.
+
+    Args:
+        base: The base folder; None means :func:`nanochat.common.base_dir`.
+        run: The name of the run; None means the one that was written to last.
+
+    Returns:
+        The name of the run, and all four stages in order, also those that were not run.
+
+    Raises:
+        InputError: If there is no such run.
+    """
+    root = base_dir() if base is None else Path(base)
+    if run is None:
+        files = [path for stage in _COMMANDS for path in (root / stage).glob("*/*") if _belongs_to_a_run(path)]
+        if not files:
+            raise InputError(f"{root} holds no run to report on: train one with python -m scripts.base_train")
+        run = max(files, key=lambda path: path.stat().st_mtime).parent.name
+    stages = [_read_stage(root / name / run, name) for name in _COMMANDS]
+    if not any(stage.there for stage in stages):
+        known = sorted({path.parent.name for stage in _COMMANDS for path in (root / stage).glob("*/*")})
+        cure = f"there are {', '.join(known)}" if known else "train one with python -m scripts.base_train"
+        raise InputError(f"{root} has no run {run!r}: {cure}")
+    return run, stages
+
+
+def _belongs_to_a_run(path: Path) -> bool:
+    """Tell whether a file or folder shows that its folder is one of a run."""
+    return path.name == METRICS or path.name.startswith("step_")
+
+
+def _read_stage(folder: Path, name: str) -> StageRun:
+    """Read one stage; what is damaged is told and not fatal, because a report is about what is there."""
+    saved, problem = None, ""
+    if list_steps(folder):
+        try:
+            saved = read_saved(folder)
+        except InputError as error:
+            problem = str(error)
+    return StageRun(name, folder, read_metrics(folder), saved, problem)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_COMMANDS = {"base": "base-train", "mid": "mid-train", "sft": "chat-sft", "rl": "chat-rl"}
+_TITLES = {
+    "base": "Base training",
+    "mid": "Mid-training",
+    "sft": "Fine-tuning on conversations",
+    "rl": "Reinforcement learning",
+}
+_CURVES = {"loss": "Loss, nats per token", "bits_per_byte": "Bits per byte", "reward": "Reward"}
+_FIXED = ("stage", "kind", "step", "elapsed")
+
+
+# The report card: blocks that become Markdown and HTML ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A title; level 1 is that of the page."""
+
+    level: int
+    """1, 2 or 3."""
+    text: str
+    """The words."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Words."""
+
+    text: str
+    """The words; nothing in them is markup."""
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """Text that is shown as it stands, such as what a model wrote."""
+
+    text: str
+    """The text."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list."""
+
+    items: tuple[str, ...]
+    """Its items; nothing in them is markup."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table."""
+
+    header: tuple[str, ...]
+    """The names of the columns."""
+    rows: tuple[tuple[str, ...], ...]
+    """The cells."""
+
+    def __str__(self) -> str:
+        """Return the table for a terminal."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (self.header, *self.rows)
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves in one picture."""
+
+    name: str
+    """The name of the picture's file."""
+    title: str
+    """What is drawn."""
+    lines: dict[str, list[tuple[int, float]]]
+    """Label to steps and values."""
+
+    def __str__(self) -> str:
+        """Say in words what the picture shows."""
+        told = (
+            f"{label} goes from {points[0][1]:.3f} at step {points[0][0]:,} to {points[-1][1]:.3f} at step "
+            f"{points[-1][0]:,}"
+            for label, points in self.lines.items()
+        )
+        return f"{self.title}: " + "; ".join(told) + "."
+
+
+Block = Heading | Paragraph | Verbatim | Listing | Table | Curves
+"""What a report card is made of."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report card that has been written."""
+
+    markdown: Path
+    """The Markdown file; its pictures lie beside it."""
+    html: Path
+    """The HTML file, which needs no other."""
+    summary: Table
+    """A row for each stage."""
+
+
+def write_report(
+    base: Path | str | None = None,
+    run: str | None = None,
+    *,
+    price_per_hour: float | None = None,
+    currency: str = "$",
+    output: Path | str | None = None,
+) -> Report:
+    """Write the report card of a run, as Markdown and as one HTML file.
+
+    Stages that were not run are named as such. Whatever text comes from the run, a model's samples above all, is
+    shown literally and never becomes markup.
+
+    Args:
+        base: The base folder; None means :func:`nanochat.common.base_dir`.
+        run: The name of the run; None means the one that was written to last.
+        price_per_hour: What the machine costs each hour; None leaves the cost out.
+        currency: The sign before the cost.
+        output: The folder to write to; None means ``report/RUN`` in the base folder.
+
+    Returns:
+        Where the files are, and the summary.
+
+    Raises:
+        InputError: If there is no such run, or the price has no meaning.
+    """
+    if price_per_hour is not None and not (math.isfinite(price_per_hour) and price_per_hour >= 0):
+        raise InputError(f"a price of {price_per_hour} an hour has no meaning: give a number of at least 0")
+    name, stages = read_run(base, run)
+    root = base_dir() if base is None else Path(base)
+    folder = root / "report" / name if output is None else Path(output)
+    blocks = list(_card(name, stages, price_per_hour, currency))
+    folder.mkdir(parents=True, exist_ok=True)
+    for block in blocks:
+        if isinstance(block, Curves):
+            (folder / f"{block.name}.svg").write_text(_svg(block, alone=True), encoding="utf-8")
+    markdown, page = folder / "report.md", folder / "report.html"
+    markdown.write_text("\n\n".join(map(_markdown, blocks)) + "\n", encoding="utf-8")
+    page.write_text(_page(blocks), encoding="utf-8")
+    return Report(markdown, page, _summary(stages))
+
+
+def _card(name: str, stages: list[StageRun], price: float | None, currency: str) -> Iterator[Block]:
+    """Yield the report card block by block."""
+    run = [stage for stage in stages if stage.there]
+    yield Heading(1, f"Report card of the run {name}")
+    yield _summary(stages)
+    yield from _model(run)
+    yield Heading(2, "Data")
+    yield from _data(run)
+    yield Heading(2, "Curves")
+    curves = list(_curves(run))
+    yield from curves or [Paragraph("No stage wrote down a curve.")]
+    yield Heading(2, "Scores by stage")
+    yield from _scores(stages)
+    yield Heading(2, "Samples")
+    yield from _samples(run)
+    yield Heading(2, "Time and cost")
+    yield from _costs(run, price, currency)
+    yield Heading(2, "What was not measured, and other remarks")
+    yield Listing(tuple(_remarks(stages, price)))
+    yield Heading(2, "Settings")
+    yield from _settings(run)
+
+
+def _summary(stages: list[StageRun]) -> Table:
+    """Make the table with a row for each stage."""
+    rows = []
+    for stage in stages:
+        losses, bits, rewards = (
+            stage.curve(kind, name)
+            for kind, name in (("train", "loss"), ("eval", "bits_per_byte"), ("train", "reward"))
+        )
+        steps = max([points[-1][0] for points in (losses, bits, rewards) if points], default=None)
+        if stage.saved is not None:
+            steps = max(stage.saved.step, steps or 0)
+        seconds = sum(stage.times().values())
+        rows.append(
+            (
+                _TITLES[stage.name],
+                "not run" if not stage.there else "?" if steps is None else f"{steps:,}",
+                # The loss of a single step is noisy, so the last ones are averaged.
+                f"{_mean(losses[-20:]):.3f}" if losses and stage.name != "rl" else "",
+                f"{bits[-1][1]:.3f}" if bits else "",
+                f"{_mean(rewards[-20:]):.3f}" if rewards else "",
+                readable_time(seconds) if seconds else "",
+            )
+        )
+    return Table(("stage", "steps", "training loss", "bits per byte", "reward", "time"), tuple(rows))
+
+
+def _model(run: list[StageRun]) -> Iterator[Block]:
+    """Say what the model is made of, as its newest checkpoint says."""
+    saved = next((stage.saved for stage in reversed(run) if stage.saved is not None), None)
+    yield Heading(2, "Model")
+    if saved is None:
+        yield Paragraph("There is no checkpoint that could be read, so the sizes of the model are not known.")
+        return
+    config = saved.config
+    counted = count_parameters(config)
+    rows = {
+        "layers": config.n_layer,
+        "width": config.n_embd,
+        "query heads": config.n_head,
+        "key/value heads": config.n_kv_head,
+        "context, tokens": config.sequence_len,
+        "vocabulary, tokens": config.vocab_size,
+        "parameters": counted.total,
+        "of these in the embedding": counted.embedding,
+        "of these in the matrices": counted.matrices,
+        "of these in the head": counted.head,
+    }
+    yield Table(("part", "size"), tuple((name, f"{value:,}") for name, value in rows.items()))
+
+
+def _data(run: list[StageRun]) -> Iterator[Block]:
+    """Say what was read, and whom it is owed to."""
+    rows = []
+    for stage in run:
+        data = dict(stage.start.get("data") or {})
+        if not data:
+            rows.append((_TITLES[stage.name], "not written down", ""))
+            continue
+        credit = str(data.pop("credit", "") or "made here")
+        title = str(data.pop("title", ""))
+        more = "; ".join(f"{name.replace('_', ' ')}: {_show(value)}" for name, value in data.items())
+        rows.append((_TITLES[stage.name], "; ".join(filter(None, (title, more))), credit))
+    yield Table(("stage", "data", "credit"), tuple(rows))
+
+
+def _curves(run: list[StageRun]) -> Iterator[Curves]:
+    """Draw what changed from step to step, a picture for each stage and measurement."""
+    for stage in run:
+        for name, title in _CURVES.items():
+            if name == "loss" and stage.name == "rl":  # the loss of a policy gradient is not a measure of anything
+                continue
+            lines = {
+                label: points
+                for label, kind in (("while training", "train"), ("held out", "eval"))
+                if len(points := stage.curve(kind, name)) > 1
+            }
+            if lines:
+                yield Curves(f"{stage.name}-{name.replace('_', '-')}", f"{_TITLES[stage.name]}: {title}", lines)
+
+
+def _scores(stages: list[StageRun]) -> Iterator[Block]:
+    """Put the scores of all stages into one table."""
+    columns = {stage.name: stage.scores() for stage in stages}
+    tasks = list(dict.fromkeys(task for scores in columns.values() for task in scores))
+    if not tasks:
+        yield Paragraph("No model of this run was scored: nanochat base-eval and nanochat chat-eval do that.")
+        return
+    rows = tuple(
+        (task.replace("_", " "), *(_score(task, scores.get(task)) for scores in columns.values())) for task in tasks
+    )
+    yield Table(("task", *columns), rows)
+    yield Paragraph("A share of 100 % means that every answer was right. A dash means that it was not measured.")
+
+
+def _score(task: str, value: float | None) -> str:
+    """Write a score: a share as a percentage, anything else as a number."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if task in _NO_SHARE or not 0 <= value <= 1 else f"{100 * value:.1f} %"
+
+
+_NO_SHARE = ("bits_per_byte", "loss", "core", "xz_bits_per_byte")
+
+
+def _samples(run: list[StageRun], most: int = 4) -> Iterator[Block]:
+    """Show what the models wrote."""
+    none = True
+    for stage in run:
+        for number, line in enumerate(stage.samples()[:most]):
+            none = False
+            if not number:
+                yield Heading(3, f"After {_TITLES[stage.name].lower()}, step {line['step']:,}")
+            prompt = line.get("prompt")
+            yield Verbatim((f"> {prompt}\n\n" if isinstance(prompt, str) and prompt else "") + line["text"])
+    if none:
+        yield Paragraph("No stage wrote down a sample.")
+
+
+def _costs(run: list[StageRun], price: float | None, currency: str) -> Iterator[Block]:
+    """Say how long each command took, and what that cost if the price is known."""
+    spans = [(f"{command}, {stage.name}", span) for stage in run for command, span in stage.times().items()]
+    spans.append(("all", sum(span for _, span in spans)))
+    rows = [(name, f"{span:,.0f}", readable_time(span)) for name, span in spans]
+    header = ("command", "seconds", "time")
+    if price is None:
+        yield Table(header, tuple(rows))
+        return
+    costs = [f"{currency}{price * span / 3600:,.2f}" for _, span in spans]
+    yield Table((*header, "cost"), tuple((*row, cost) for row, cost in zip(rows, costs, strict=True)))
+    yield Paragraph(f"At {currency}{price:,.2f} an hour for the whole machine. What was done outside is not counted.")
+
+
+def _remarks(stages: list[StageRun], price: float | None) -> Iterator[str]:
+    """Say what a reader of the numbers must know, above all what is missing."""
+    for stage in stages:
+        title = _TITLES[stage.name]
+        if not stage.there:
+            yield f"{title} was not run."
+            continue
+        if stage.problem:
+            yield f"{title}: the newest checkpoint could not be used: {_plain(stage.problem)}"
+        if not stage.start:
+            yield f"{title} left no record of its settings, machine and time; the curve is that of its checkpoint."
+        planned = (stage.saved.plan_dict if stage.saved else {}).get("num_iterations")
+        if planned and stage.saved.step < planned:
+            yield f"{title} stands at step {stage.saved.step:,} of {planned:,}."
+        if not stage.scores():
+            yield f"The model after {title.lower()} was not scored."
+        starts = [line for line in stage.lines if line["kind"] == "start" and line["stage"] == _COMMANDS[stage.name]]
+        if len(starts) > 1:
+            yield f"{title} was interrupted and went on {len(starts) - 1} times; the time counts all of it."
+    commits = list(dict.fromkeys(line.get("commit") for stage in stages for line in stage.lines if _is_start(line)))
+    if len(commits) > 1:
+        yield "The stages ran under different versions of the code: " + ", ".join(str(one) for one in commits)
+    if any(one and one.endswith("+changes") for one in commits):
+        yield "Some stage ran with changes to the code that were in no commit."
+    if price is None:
+        yield "The cost is left out, because no price for an hour was given (--price-per-hour)."
+    yield "A score comes from a limited number of questions: it says little about small differences."
+
+
+def _is_start(line: Mapping[str, Any]) -> bool:
+    return line["kind"] == "start"
+
+
+def _settings(run: list[StageRun]) -> Iterator[Block]:
+    """Show with what each stage was started, and on what machine."""
+    for stage in run:
+        yield Heading(3, _TITLES[stage.name])
+        if not stage.start:
+            yield Paragraph("Not written down.")
+            continue
+        rows = [(f"--{name.replace('_', '-')}", _show(value)) for name, value in stage.start["settings"].items()]
+        for part in ("runtime", "hardware", "versions"):
+            rows += [(f"{part}: {name}", _show(value)) for name, value in (stage.start.get(part) or {}).items()]
+        rows += [(name, _show(stage.start.get(name))) for name in ("commit", "date")]
+        yield Table(("setting", "value"), tuple(rows))
+
+
+def _show(value: Any) -> str:
+    """Write a value of a record for people."""
+    if value is None or value == [] or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(_show, value))
+    return str(value)
+
+
+def _mean(points: list[tuple[int, float]]) -> float:
+    return sum(value for _, value in points) / len(points)
+
+
+# Markdown and HTML -----------------------------------------------------------------------------------------------
+
+
+def _markdown(block: Block) -> str:
+    """Write a block as Markdown in which no text of the run can become markup."""
+    match block:
+        case Heading(level, text):
+            return f"{'#' * level} {_quiet(text)}"
+        case Paragraph(text):
+            return _quiet(text)
+        case Verbatim(text):
+            longest = max((len(run) for run in re.findall("`+", text)), default=0)
+            fence = "`" * max(3, longest + 1)
+            return f"{fence}text\n{visible(text)}\n{fence}"
+        case Listing(items):
+            return "\n".join(f"- {_quiet(item)}" for item in items)
+        case Table(header, rows):
+            cells = [header, ("---",) * len(header), *rows]
+            return "\n".join(
+                "| " + " | ".join(cell if row is cells[1] else _quiet(cell) for cell in row) + " |" for row in cells
+            )
+        case Curves():
+            return f"![{_quiet(str(block))}]({block.name}.svg)"
+
+
+def _quiet(text: str) -> str:
+    """Take the meaning from every character that Markdown or HTML would read as markup, and join the lines."""
+    words = " ".join(visible(text).split())
+    return re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", words)
+
+
+def _page(blocks: list[Block]) -> str:
+    """Write the HTML page; it loads nothing."""
+    title = next(block.text for block in blocks if isinstance(block, Heading))
+    body = "\n".join(map(_html, blocks))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{_colours()}{_LAYOUT}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _html(block: Block) -> str:
+    """Write a block as HTML in which every text is escaped."""
+    match block:
+        case Heading(level, text):
+            return f"<h{level}>{html.escape(text)}</h{level}>"
+        case Paragraph(text):
+            return f"<p>{html.escape(text)}</p>"
+        case Verbatim(text):
+            return f"<pre>{html.escape(visible(text))}</pre>"
+        case Listing(items):
+            return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
+        case Table(header, rows):
+            head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
+            lines = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+            return (
+                f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+                f"<tbody>{lines}</tbody></table></div>"
+            )
+        case Curves():
+            return f"<figure>{_svg(block)}<figcaption>{html.escape(str(block))}</figcaption></figure>"
+
+
+def _colours() -> str:
+    """Return the palette as CSS variables, for light and dark pages."""
+    light, dark = (";".join(f"--{name}:{pair[i]}" for name, pair in PALETTE.items()) for i in (0, 1))
+    return f":root{{color-scheme:light dark;{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+
+
+_LAYOUT = """body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+main{max-width:46rem;margin:0 auto;padding:1rem 1rem 4rem}
+h1{font-size:1.7rem;line-height:1.25}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
+.table{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line)}
+td{overflow-wrap:anywhere;min-width:4rem}th{color:var(--muted);font-weight:600}
+pre{background:var(--panel);padding:.8rem 1rem;white-space:pre-wrap;overflow-wrap:anywhere;border-radius:.3rem}
+figure{margin:1.5rem 0}figcaption{color:var(--muted);font-size:.9rem}svg{width:100%;height:auto}
+"""
+
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 300, 58, 14, 52, 40
+
+
+def _svg(curves: Curves, alone: bool = False) -> str:
+    """Draw curves; a picture that stands alone brings its colours along."""
+    xs = [x for points in curves.lines.values() for x, _ in points]
+    ys = [y for points in curves.lines.values() for _, y in points]
+    x_ticks, y_ticks = _ticks(min(xs), max(xs)), _ticks(min(ys), max(ys))
+    low_x, high_x = min(xs), max(max(xs), min(xs) + 1)
+    low_y, high_y = min(y_ticks[0], min(ys)), max(y_ticks[-1], max(ys))
+
+    def place(x: float, y: float) -> str:
+        across = _LEFT + (x - low_x) / (high_x - low_x) * (_WIDTH - _LEFT - _RIGHT)
+        down = _HEIGHT - _BOTTOM - (y - low_y) / (high_y - low_y) * (_HEIGHT - _TOP - _BOTTOM)
+        return f"{across:.1f},{down:.1f}"
+
+    parts = [f"<title>{html.escape(str(curves))}</title>"]
+    text = 'font-family="system-ui,sans-serif" font-size="13" style="fill:var(--{})" text-anchor="{}"'
+    parts.append(
+        f'<text x="{_LEFT}" y="18" font-weight="600" {text.format("ink", "start")}>{html.escape(curves.title)}</text>'
+    )
+    for tick in y_ticks:
+        x, y = place(low_x, tick).split(",")
+        parts.append(
+            f'<line x1="{x}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" style="stroke:var(--line)"/>'
+            f'<text x="{_LEFT - 8}" y="{float(y) + 4:.1f}" {text.format("muted", "end")}>{tick:g}</text>'
+        )
+    for tick in x_ticks:
+        if low_x <= tick <= high_x:
+            x = place(tick, low_y).split(",")[0]
+            parts.append(
+                f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 18}" {text.format("muted", "middle")}>{tick:,.10g}</text>'
+            )
+    parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" {text.format("muted", "end")}>step</text>')
+    for number, (label, points) in enumerate(curves.lines.items()):
+        colour, left = SERIES[number % len(SERIES)], _LEFT + 170 * number
+        drawn = " ".join(place(x, y) for x, y in _thin(points))
+        parts.append(
+            f'<polyline points="{drawn}" fill="none" stroke-width="2" style="stroke:var(--{colour})"/>'
+            f'<line x1="{left}" x2="{left + 22}" y1="35" y2="35" stroke-width="3" style="stroke:var(--{colour})"/>'
+            f'<text x="{left + 28}" y="39" {text.format("ink", "start")}>{html.escape(label)}</text>'
+        )
+    style = f"<style>{_colours()}</style>" if alone else ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{style}'
+        + "".join(parts)
+        + "</svg>"
+    )
+
+
+def _thin(points: list[tuple[int, float]], most: int = 240) -> list[tuple[float, float]]:
+    """Average neighbours until so many points are left that a screen can show."""
+    size = -(-len(points) // most)
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(sum(x for x, _ in group) / len(group), _mean(group)) for group in groups]
+
+
+def _ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Choose round numbers that span a range.
+
+    >>> _ticks(0.2, 6.9)
+    [0.0, 2.0, 4.0, 6.0, 8.0]
+    """
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    rough = (high - low) / about
+    size = 10 ** math.floor(math.log10(rough))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
+    return [round(n * step, 12) for n in range(math.floor(low / step), math.ceil(high / step) + 1)]

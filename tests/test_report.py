@@ -1,6 +1,7 @@
 """The record of a run: what it holds, that it survives a kill and a resume, and what it tells to nobody."""
 
 import getpass
+import html.parser
 import json
 import os
 import platform
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanochat import report
+from nanochat.checkpoint import save_checkpoint
 from nanochat.common import InputError, Runtime
 from nanochat.report import METRICS, RunRecord, read_metrics, spent
-from nanochat.train import StepMetrics
+from nanochat.stages import main
+from nanochat.train import StepMetrics, TrainState
 
 CPU = Runtime(torch.device("cpu"), torch.float32)
 
@@ -218,3 +222,187 @@ def test_a_missing_library_names_the_extra(
 def test_an_unknown_track_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'mlflow'"):
         RunRecord(tmp_path, {}, CPU, track="mlflow")
+
+
+# The report card ---------------------------------------------------------------------------------------------------
+
+NASTY = "Once <script>alert(1)</script> & \x1b[31mred\x1b[0m `` ``` | ![x](http://x) \u202eback"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A base folder in which two of the four stages of a run left a record, and one another run."""
+    base = tmp_path / "base folder"
+    monkeypatch.setenv("NANOCHAT_BASE_DIR", str(base))
+    RunRecord(base / "base" / "older", {}, CPU, stage="base-train", step=0).log("train", 1, loss=9.0)
+    os.utime(base / "base" / "older" / METRICS, (1, 1))
+    data = {"title": "Stories <b>", "credit": "Somebody, CC BY-SA", "tokens": 1234567}
+    with RunRecord(base / "base" / "d4", {"depth": 4}, CPU, stage="base-train", step=0, data=data) as record:
+        for step in range(1, 501):
+            record.log("train", step, loss=7 - step / 100)
+        record.log("eval", 250, loss=5.0, bits_per_byte=2.5)
+        record.log("eval", 500, loss=2.5, bits_per_byte=1.25)
+        record.log("sample", 250, text="an early one")
+        record.log("sample", 500, prompt="Tell", text=NASTY)
+    with RunRecord(base / "rl" / "d4", {}, CPU, stage="chat-rl", step=0) as record:
+        for step in range(1, 11):
+            record.log("train", step, loss=-0.1, reward=step / 10)
+    with RunRecord(base / "rl" / "d4", {}, CPU, stage="chat-eval") as record:
+        record.log("score", 10, arithmetic=0.5)
+        record.log("score", 10, arithmetic=0.953, bits_per_byte=1.5)
+    return base
+
+
+def test_a_report_tells_what_there_is_and_what_is_not(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--price-per-hour=3600"]) == 0
+    printed = capsys.readouterr().out
+    folder = run / "report" / "d4"
+    assert str(folder / "report.md") in printed and "Mid-training" in printed and "1.250" in printed
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for part in (
+        "| Base training | 500 | 2.095 | 1.250 |",
+        "| Mid-training | not run |",
+        "| Reinforcement learning | 10 |",
+        "Stories \\<b\\>; tokens: 1,234,567 | Somebody, CC BY-SA",
+        "| arithmetic | – | – | – | 95.3 % |",
+        "| bits per byte | – | – | – | 1.500 |",
+        "from 6.990 at step 1 to 2.000 at step 500",
+        "- Mid-training was not run.",
+        "- The model after base training was not scored.",
+    ):
+        assert part in text, part
+    assert "an early one" not in text and "at step 10" in text
+    assert (folder / "rl-reward.svg").exists() and not (folder / "rl-loss.svg").exists()
+    assert text.count("cost") > 1 and "\\$" in text
+
+
+def test_cost_is_left_out_without_a_price(run: Path) -> None:
+    text = report.write_report().markdown.read_text(encoding="utf-8")
+    assert "| command | seconds | time |\n" in text and "no price for an hour was given" in text
+
+
+def test_cost_is_time_times_price(tmp_path: Path) -> None:
+    lines = [{"stage": "base-train", "kind": "start", "step": 0, "elapsed": 0.0, "spent": 1800.0, "settings": {}}]
+    lines += [{"stage": "base-train", "kind": "train", "step": 1, "elapsed": 1800.0}]
+    (tmp_path / "base" / "d4").mkdir(parents=True)
+    (tmp_path / "base" / "d4" / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = report.write_report(tmp_path, price_per_hour=24.5, currency="EUR ").markdown.read_text(encoding="utf-8")
+    assert "| base-train, base | 3,600 | 1 h 0 min | EUR 24.50 |" in text
+
+
+class Page(html.parser.HTMLParser):
+    """Reads a page as a browser would: tags, attributes that load something, and words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.loads: list[str] = []
+        self.words = ""
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in ("meta", "line", "polyline", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_the_page_stands_alone_and_shows_every_text_literally(run: Path) -> None:
+    written = report.write_report()
+    text = written.html.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == [] and page.loads == [] and "http://x" in page.words
+    assert page.tags & {"script", "img", "link", "b", "iframe", "object"} == set()
+    assert "<script>alert(1)</script>" in page.words and "Stories <b>" in page.words
+    assert "\x1b" not in text and "\u202e" not in text and "␛[31mred" in page.words
+    assert text.count("<svg") == 3 and "prefers-color-scheme:dark" in text
+    import xml.etree.ElementTree as ElementTree
+
+    for picture in written.html.parent.glob("*.svg"):
+        assert ElementTree.fromstring(picture.read_text(encoding="utf-8")).tag.endswith("svg")
+
+
+def test_markdown_shows_every_text_literally(run: Path) -> None:
+    from markdown_it import MarkdownIt
+
+    rendered = MarkdownIt().enable("table").render(report.write_report().markdown.read_text(encoding="utf-8"))
+    page = Page(rendered.replace("<hr />", ""))
+    assert "script" not in page.tags and "b" not in page.tags and "Stories <b>" in page.words
+    assert "``` | ![x](http://x)" in page.words and page.loads == [
+        "base-loss.svg",
+        "base-bits-per-byte.svg",
+        "rl-reward.svg",
+    ]
+
+
+@given(st.text(max_size=40))
+def test_no_text_of_a_run_becomes_markup(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    base = tmp_path_factory.mktemp("nasty")
+    record = RunRecord(base / "base" / "r", {"prompt": text}, CPU, stage="base-train", step=0, data={"title": text})
+    record.log("sample", 1, prompt=text, text=text)
+    record.log("score", 1, **{f"task {text}": 0.5})
+    written = report.write_report(base, "r")
+    assert Page(written.html.read_text(encoding="utf-8")).tags == Page(report._page([report.Heading(1, "")])).tags | {
+        "h2", "h3", "table", "thead", "tbody", "tr", "th", "td", "div", "p", "pre", "ul", "li",
+    }  # fmt: skip
+
+
+def test_a_run_without_a_record_shows_the_history_of_its_checkpoint(
+    tmp_path: Path, make_state: Callable[..., TrainState]
+) -> None:
+    save_checkpoint(make_state(5), tmp_path / "base" / "d2", "abc")
+    text = report.write_report(tmp_path).markdown.read_text(encoding="utf-8")
+    assert "| Base training | 5 |" in text and "stands at step 5 of 30" in text and "left no record" in text
+    assert "| layers | 2 |" in text and "at step 5." in text
+    (tmp_path / "base" / "d2" / "step_000005" / "state.json").write_text("{}")
+    text = report.write_report(tmp_path).markdown.read_text(encoding="utf-8")
+    assert "could not be used" in text and "sizes of the model are not known" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "named"), [([], "base_train"), (["--run=nothing"], "nothing"), (["--run=../x"], "--run")]
+)
+def test_no_run_is_one_line_with_the_cure(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    named: str,
+) -> None:
+    monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "empty"))
+    try:
+        assert main(["report", *words]) == 1
+    except SystemExit as stopped:
+        assert stopped.code == 2
+    assert named in capsys.readouterr().err and not (tmp_path / "empty").exists()
+
+
+def test_an_unknown_run_names_those_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--run=d5"]) == 1
+    assert "there are d4, older" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("price", ["-1", "nan", "inf", "much"])
+def test_a_price_without_meaning_is_refused(run: Path, price: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["report", f"--price-per-hour={price}"])
+    if price != "much":
+        with pytest.raises(InputError):
+            report.write_report(price_per_hour=float(price))
+
+
+def test_a_curve_of_equal_values_can_be_drawn(tmp_path: Path) -> None:
+    with RunRecord(tmp_path / "rl" / "r", {}, CPU, stage="chat-rl", step=0) as record:
+        for step in (7, 7, 8):
+            record.log("train", step, reward=0.0)
+    assert "rl-reward.svg" in report.write_report(tmp_path).markdown.read_text(encoding="utf-8")

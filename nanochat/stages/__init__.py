@@ -18,7 +18,22 @@ from nanochat import __version__
 from nanochat.common import run_stage
 from nanochat.stages.flags import closest
 
-ORDER = ("tok-train", "base-train", "base-eval")
+ORDER = (
+    "download",
+    "tok-train",
+    "tok-eval",
+    "base-train",
+    "base-eval",
+    "mid-train",
+    "chat-sft",
+    "chat-rl",
+    "chat-eval",
+    "report",
+    "chat-cli",
+    "chat-web",
+    "export-hf",
+    "import-hf",
+)
 """The stages of the pipeline in the order in which they are run; the other ones are listed after them."""
 
 
