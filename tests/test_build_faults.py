@@ -251,6 +251,23 @@ def test_killed_build_leaves_no_old_page(site: ToySite, event: str, condition: s
     assert "no targets are out of date" in site.build().output
 
 
+def test_pages_of_sources_that_are_gone_go_too(site: ToySite) -> None:
+    second, module = site.root / "docs" / "nano" / "y.md", site.root / "toy" / "more.py"
+    second.write_text("# More\n\nSee {src}`toy.more.LEAST`.\n")
+    module.write_text("LEAST = 3\n")
+    index = site.root / "docs" / "nano" / "index.md"
+    site.edit(index, "x\n", "x\ny\n")
+    built = site.build()
+    assert built.status == 0, built.output
+    assert "More" in site.html("nano/y") and "LEAST" in site.html("source/toy/more")
+    second.unlink()
+    module.unlink()
+    site.edit(index, "x\ny\n", "x\n")
+    built = site.build()
+    assert built.status == 0, built.output
+    assert pages(site) == fresh(site)
+
+
 @pytest.mark.parametrize("name", ["environment.pickle", "nano/x.doctree", "claims.json", "unfinished.json"])
 def test_damaged_memory_is_no_memory(site: ToySite, name: str) -> None:
     assert site.build("-d", "docs/_build/trees").status == 0

@@ -19,6 +19,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util.logging import is_suppressed_warning
 
+from docs._ext.references import page_of, source_files
 from docs._ext.skin import TYPES, project_of
 
 RECORD = "unfinished.json"
@@ -126,6 +127,19 @@ def _end(app: Sphinx, exception: Exception | None) -> None:
             _record(app).unlink()
 
 
+def _sweep(app: Sphinx, exception: Exception | None) -> None:
+    """Remove the pages of sources that are gone; Sphinx would leave them where readers and search still find them."""
+    if exception is not None or app.builder.name != "html":
+        return
+    project, out = project_of(app), Path(app.outdir)
+    names = {"genindex", "py-modindex", "search", *app.env.found_docs}
+    names |= {page_of(project, path) for path in source_files(app, app.env)}
+    for path in out.rglob("*.html"):
+        name = path.relative_to(out).with_suffix("").as_posix()
+        if name not in names and not name.startswith("_"):
+            path.unlink()
+
+
 def _release(app: Sphinx, exception: Exception | None) -> None:
     app.truth_lock.close()  # type: ignore[attr-defined]
 
@@ -137,4 +151,5 @@ def setup_ending(app: Sphinx) -> None:
     app.connect("config-inited", _begin, priority=1)
     app.connect("env-get-outdated", _again)
     app.connect("build-finished", _end, priority=1)
+    app.connect("build-finished", _sweep)
     app.connect("build-finished", _release, priority=999)

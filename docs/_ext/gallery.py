@@ -125,6 +125,17 @@ def _defaults(app: Any, config: Any) -> None:
     config.sphinx_gallery_conf = {**DEFAULTS, **own}
 
 
+def _forget_examples(app: Any, config: Any) -> None:
+    """Remove what was made of examples that are gone: sphinx-gallery leaves it, and Sphinx would show it."""
+    made, examples = config.sphinx_gallery_conf["gallery_dirs"], config.sphinx_gallery_conf["examples_dirs"]
+    folder = Path(app.srcdir) / made
+    stems = {path.stem for path in Path(examples).glob("*.py")}
+    for page in folder.glob("*.rst"):
+        if page.stem not in {"index", *stems}:
+            for path in folder.glob(f"{page.stem}.*"):
+                path.unlink()
+
+
 def _name_cards(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Make a card of the gallery a link with a name: sphinx-gallery hides it and repeats it beside the link."""
     body = context.get("body", "")
@@ -140,4 +151,5 @@ def _name_cards(app: Any, page: str, template: str, context: dict[str, Any], doc
 def setup_gallery(app: Any) -> None:
     """Set the gallery's defaults before the gallery reads them."""
     app.connect("config-inited", _defaults, priority=5)
+    app.connect("config-inited", _forget_examples, priority=6)
     app.connect("html-page-context", _name_cards)
