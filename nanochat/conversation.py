@@ -32,6 +32,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from nanochat.common import InputError
 from nanochat.tokenizer import Tokenizer
@@ -329,13 +330,20 @@ def _message_tokens(tokenizer: Tokenizer, message: Message) -> Iterable[tuple[li
     start, end = (tokenizer.special(name) for name in _TURN_MARKS[message.role])
     own = int(message.role == "assistant")
     yield [start], 0
-    for part in message.parts:
+    for part in _joined(message.parts):
         tokens = tokenizer.encode(part.text)
         if part.kind != "text":
             before, after = (tokenizer.special(name) for name in _TOOL_MARKS[part.kind])
             tokens = [before, *tokens, after]
         yield tokens, own if part.kind != "output" else 0
     yield [end], own
+
+
+def _joined(parts: Iterable[Part]) -> Iterable[Part]:
+    """Put neighbours that are text together: the same words are the same tokens, in however many parts they came."""
+    for kind, run in groupby(parts, key=lambda part: part.kind):
+        texts = [part.text for part in run]
+        yield from [Part("text", "".join(texts))] if kind == "text" else (Part(kind, text) for text in texts)
 
 
 # --- Tokens to turns -----------------------------------------------------------------------------------------------
