@@ -3,11 +3,21 @@ r"""The engine: from tokens to more tokens, one at a time, without computing any
 A model scores every possible next token. The engine picks one, appends it, and asks again. The keys and values of
 the positions before are kept in a :class:`KVCache`, so that each new token costs one pass over one position and not
 over the whole text.
+
+In an answer the model may ask for a calculation. Then the engine does not draw for a while: it forces the result on the
+row, token by token, and the model goes on from there as if it had written it itself:
+
+.. code-block:: text
+
+    drawn    Together <|python_start|>12+30<|python_end|>                                   42 apples.
+    forced                                               <|output_start|>42<|output_end|>
 """
 
 from __future__ import annotations
 
+import codecs
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nanochat.calculator import MAX_EXPRESSION, calculate
 from nanochat.common import InputError
+from nanochat.conversation import Conversation, Message, fit_prompt, parse_answer
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.tokenizer import Tokenizer
 
@@ -185,8 +197,12 @@ def sample(
     Guide:
         "A token with a probability of one in ten is taken one time in ten." (nano/inference/index)
     """
-    p = next_token_probabilities(logits, temperature, top_k)
-    return p.argmax(-1) if temperature == 0 else torch.multinomial(p, 1, generator=generator).squeeze(-1)
+    return _draw(next_token_probabilities(logits, temperature, top_k), generator, temperature == 0)
+
+
+def _draw(p: Tensor, generator: torch.Generator | None, best: bool) -> Tensor:
+    """Choose by the probabilities ``(B, V)``; the best token for sure where chance has no say."""
+    return p.argmax(-1) if best else torch.multinomial(p, 1, generator=generator).squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -197,6 +213,120 @@ class Step:
     """The new id of each row; rows that have ended repeat their last one."""
     active: list[bool]
     """Whether the token of each row counts: False once a row has ended."""
+    forced: list[bool]
+    """Whether the token of each row was put there by the engine and not chosen by the model."""
+    probabilities: list[float]
+    """How likely the token of each row was, at the temperature in force; 1 where nothing was chosen, because the token
+    was forced or the row has ended."""
+    candidates: list[list[tuple[int, float]]]
+    """For each row the most likely tokens with their probabilities, the best one first: as many as were asked for,
+    without those that could not be drawn; none where nothing was chosen."""
+
+
+class _Row:
+    """One row while it is written: whether it goes on, the expression that stands open, what is to be forced on it.
+
+    Args:
+        tokenizer: Knows the marks; decodes the expression, encodes its result.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.first_mark = tokenizer.bos  # special tokens have the last numbers, and <|bos|> is the first of them
+        self.python_start, self.python_end = (tokenizer.special(f"<|python_{side}|>") for side in ("start", "end"))
+        self.active = True
+        self.last = -1
+        self.forced: deque[int] = deque()
+        self.expression: list[int] | None = None
+
+    def read(self, token: int) -> None:
+        """Follow the marks; at the end of an expression, line up its output."""
+        if token >= self.first_mark:  # whatever mark comes, it closes what stood open
+            if token == self.python_end and self.expression is not None:
+                self.forced.extend(self._output(self.expression))
+            self.expression = [] if token == self.python_start else None
+        elif self.expression is not None and len(self.expression) <= 4 * MAX_EXPRESSION:
+            # A character has at most four bytes: beyond this the calculator refuses anyway, so no more is kept.
+            self.expression.append(token)
+
+    def _output(self, expression: list[int]) -> list[int]:
+        """The result between its marks, as ordinary text; nothing if the calculator refuses."""
+        try:
+            result = calculate(self.tokenizer.decode(expression))
+        except InputError:
+            return []
+        start, end = (self.tokenizer.special(f"<|output_{side}|>") for side in ("start", "end"))
+        return [start, *self.tokenizer.encode(result), end]
+
+
+class TextStream:
+    """Tokens to text while they arrive: nothing is printed that a later token would change.
+
+    A character may be spread over several tokens. Its bytes are held back until it is complete, so that no
+    replacement sign flickers on the screen. Marks are not printed.
+
+    Args:
+        tokenizer: Knows the bytes of each token.
+
+    Example:
+        >>> tokenizer = Tokenizer([])
+        >>> text = TextStream(tokenizer)
+        >>> [text.push(token) for token in tokenizer.encode("né")], text.end()
+        (['n', '', 'é'], '')
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._marks = {number: name for name, number in tokenizer.special_ids.items()}
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._next_kind = "text"
+        self.kind = "text"
+        """What the text of the last :meth:`push` belongs to: ``text``, ``python`` (a calculation) or ``output`` (what
+        came of it)."""
+
+    def push(self, token: int) -> str:
+        """Take the next token.
+
+        Args:
+            token: Its id.
+
+        Returns:
+            The characters that are complete now, often none; for a mark, U+FFFD if it cuts off a character.
+
+        Raises:
+            InputError: If the id is not in the tokenizer.
+        """
+        self.kind = self._next_kind
+        name = self._marks.get(token)
+        if name is None:
+            return self._decoder.decode(self._tokenizer.token_bytes(token))
+        opened = {"<|python_start|>": "python", "<|output_start|>": "output"}
+        self._next_kind = opened.get(name, "text")
+        return self.end()
+
+    def end(self) -> str:
+        """Return what is held back when no token follows: U+FFFD for a character that was cut off, else nothing."""
+        return self._decoder.decode(b"", final=True)
+
+
+def _step(rows: list[_Row], p: Tensor, drawn: Tensor, top: int) -> Step:
+    """Give each row its token: the next forced one, or else the drawn one, or the last one once it has ended."""
+    tokens, active, forced = [], [], []
+    for row, token in zip(rows, drawn.tolist(), strict=True):
+        active.append(row.active)
+        forced.append(row.active and bool(row.forced))
+        tokens.append(row.forced.popleft() if forced[-1] else token if row.active else row.last)
+    chosen = [on and not put for on, put in zip(active, forced, strict=True)]
+    probabilities = p.gather(1, drawn[:, None])[:, 0].tolist()
+    candidates: list[list[tuple[int, float]]] = [[] for _ in rows]
+    if top:
+        best = p.topk(min(top, p.size(1)))
+        for row, (ids, shares) in enumerate(zip(best.indices.tolist(), best.values.tolist(), strict=True)):
+            if chosen[row]:
+                candidates[row] = [(i, share) for i, share in zip(ids, shares, strict=True) if share > 0]
+    return Step(
+        tokens, active, forced, [q if own else 1.0 for q, own in zip(probabilities, chosen, strict=True)], candidates
+    )
 
 
 class Engine:
@@ -232,11 +362,18 @@ class Engine:
         seed: int = 42,
         stop: Sequence[int] | None = None,
         use_cache: bool = True,
+        tools: bool = True,
+        top: int = 0,
     ) -> Iterator[Step]:
         """Yield one new token for each row until all rows have ended.
 
         The prompt is read once and its keys and values are copied to all rows. A row ends after a stop token, which
-        counts as part of it.
+        counts as part of it. The iterator may be closed or dropped at any token.
+
+        Where a row writes an expression between ``<|python_start|>`` and ``<|python_end|>`` in an answer, its result is
+        forced on it between ``<|output_start|>`` and ``<|output_end|>``. Forced tokens count as new tokens. An
+        expression that the calculator refuses, or that another mark interrupts, has no output, and the model goes on.
+        Rows do not wait for each other: one may be forced while the others are drawn, and their draws stay the same.
 
         Args:
             prompt: Ids to start from, at least one; usually the first is the ``<|bos|>`` token.
@@ -248,6 +385,9 @@ class Engine:
             stop: Ids that end a row; None means ``<|bos|>`` and ``<|assistant_end|>``.
             use_cache: Whether to keep keys and values. False computes everything again for each token and gives the
                 same text, slower; it is there to be compared with.
+            tools: Whether calculations are done. They are never done outside of an answer, so text that goes on from a
+                prompt without an open ``<|assistant_start|>`` is not concerned.
+            top: How many of the most likely tokens each step reports as its candidates.
 
         Yields:
             The new tokens, a :class:`Step` at a time.
@@ -259,7 +399,7 @@ class Engine:
             "From there each row throws its own dice." (nano/inference/index)
         """
         model, context = self.model, self.model.config.sequence_len
-        tokens = self._check(prompt, num_samples, max_tokens, seed)
+        tokens = self._check(prompt, num_samples, max_tokens, seed, top)
         check_sampling(temperature, top_k, model.config.vocab_size)
         room = context - len(tokens)
         budget = room if max_tokens is None else max_tokens
@@ -270,27 +410,36 @@ class Engine:
             )
         ends = set(self.default_stop() if stop is None else stop)
         generator = torch.Generator(device=model.device).manual_seed(seed)
-        return self._steps(tokens, num_samples, budget, temperature, top_k, generator, ends, use_cache)
+        answer = self._open_answer(tokens) if tools else None
+        states = [_Row(self.tokenizer) for _ in range(num_samples)]
+        for state in states:
+            for token in answer or ():
+                state.forced.clear()  # the prompt has gone on without it
+                state.read(token)
+        return self._steps(
+            tokens, states, budget, temperature, top_k, generator, ends, use_cache, answer is not None, top
+        )
 
     # The decorator, and not a `with` inside, because a `with` would stay in force for the caller between two yields.
     @torch.inference_mode()
     def _steps(
         self,
         tokens: list[int],
-        num_samples: int,
+        states: list[_Row],
         budget: int,
         temperature: float,
         top_k: int | None,
         generator: torch.Generator,
         ends: set[int],
         use_cache: bool,
+        tools: bool,
+        top: int,
     ) -> Iterator[Step]:
         """Do the work of :meth:`stream`, whose arguments have been checked."""
         if budget < 1:
             return
-        model = self.model
+        model, num_samples = self.model, len(states)
         rows = torch.tensor([tokens], dtype=torch.long, device=model.device)
-        active = [True] * num_samples
         cache = None
         if use_cache:
             cache = KVCache(model.config, 1, len(tokens) + budget, model.compute_dtype, model.device)
@@ -299,12 +448,16 @@ class Engine:
         if cache is not None and num_samples > 1:
             cache = cache.repeat(num_samples)
         for n in range(budget):
-            new = sample(logits, temperature, top_k, generator)
-            ids = new.tolist()
-            yield Step(ids, list(active))
-            active = [on and token not in ends for on, token in zip(active, ids, strict=True)]
-            if not any(active) or n == budget - 1:
+            p = next_token_probabilities(logits, temperature, top_k)
+            step = _step(states, p, _draw(p, generator, temperature == 0), top)
+            yield step
+            for state, token in zip(states, step.tokens, strict=True):
+                state.last, state.active = token, state.active and token not in ends
+                if tools and state.active:
+                    state.read(token)
+            if n == budget - 1 or not any(state.active for state in states):
                 return
+            new = torch.tensor(step.tokens, device=model.device)
             if cache is not None:
                 logits = model(new[:, None], cache=cache)[:, -1]
             else:
@@ -346,17 +499,65 @@ class Engine:
         rows = self.generate([self.tokenizer.bos, *prompt], num_samples, **settings)
         return [self.tokenizer.decode([*prompt, *row]) for row in rows]
 
+    def answer(
+        self,
+        conversation: Conversation,
+        max_tokens: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: int = 42,
+    ) -> Message:
+        """Answer the last message of a conversation, with the calculator at hand.
+
+        Where the conversation is too long for the context, its oldest turns are left out
+        (:func:`nanochat.conversation.fit_prompt`), so that there is room for ``max_tokens``, or for a quarter of the
+        context where no number is given.
+
+        Args:
+            conversation: The conversation; the last message is the user's.
+            max_tokens: The most new tokens; None means as many as fit.
+            temperature: See :func:`next_token_probabilities`.
+            top_k: See :func:`next_token_probabilities`.
+            seed: Seed of the draws.
+
+        Returns:
+            The assistant's message, with its calculations and their results as parts of their own.
+
+        Raises:
+            InputError: If an argument has no meaning, or the last message alone does not fit.
+        """
+        context = self.model.config.sequence_len
+        self._check([self.tokenizer.bos], 1, max_tokens, seed)
+        room = -(-context // 4) if max_tokens is None else max_tokens
+        prompt, _ = fit_prompt(self.tokenizer, conversation, max(1, context - room))
+        settings = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+        return parse_answer(self.tokenizer, self.generate(prompt, **settings)[0])
+
     def default_stop(self) -> tuple[int, ...]:
         """Return the ids that end a row: the start of another document and the end of an answer."""
         return (self.tokenizer.bos, self.tokenizer.special("<|assistant_end|>"))
 
-    def _check(self, prompt: Sequence[int], num_samples: int, max_tokens: int | None, seed: int) -> list[int]:
+    def _open_answer(self, prompt: Sequence[int]) -> Sequence[int] | None:
+        """Return what the prompt has of an answer that has not ended, often no token; None outside of an answer."""
+        turns = {
+            self.tokenizer.special(f"<|{who}_{side}|>") for who in ("user", "assistant") for side in ("start", "end")
+        }
+        turns.add(self.tokenizer.bos)
+        place = next((place for place in reversed(range(len(prompt))) if prompt[place] in turns), None)
+        if place is None or prompt[place] != self.tokenizer.special("<|assistant_start|>"):
+            return None
+        return prompt[place + 1 :]
+
+    def _check(
+        self, prompt: Sequence[int], num_samples: int, max_tokens: int | None, seed: int, top: int = 0
+    ) -> list[int]:
         """Refuse arguments without meaning; return the prompt as a list."""
         vocab_size, context = self.model.config.vocab_size, self.model.config.sequence_len
         for name, value, low, high in (
             ("num_samples", num_samples, 1, 1 << 20),
             ("max_tokens", 0 if max_tokens is None else max_tokens, 0, context),
             ("seed", seed, 0, 2**63 - 1),
+            ("top", top, 0, vocab_size),
         ):
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise InputError(f"{name}={value!r} must be a whole number from {low} to {high}")
