@@ -6,6 +6,7 @@ The modules stand in the order in which the data flows, from text to an answer:
 module                              what flows through it
 ==================================  ==========================================================
 :mod:`nanochat.common`              runtime, paths, errors
+:mod:`nanochat.hub`                 files from the Hugging Face hub
 :mod:`nanochat.corpora`             where text comes from
 :mod:`nanochat.tokenizer`           text to tokens, and back
 :mod:`nanochat.conversation`        turns to tokens with a mask, and back
