@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import safetensors
@@ -509,11 +509,12 @@ def run_lock(directory: Path | str, runtime: Runtime | None = None) -> Iterator[
     """Keep a second training out of a folder for as long as this one runs.
 
     The system holds the lock and drops it when the process ends, in whatever way; a file left by a run that was killed
-    stops nobody. What such a run had begun to write is removed.
+    stops nobody. What such a run had begun to write is removed. Of several processes, that of rank 0 takes the lock,
+    and all wait for the answer.
 
     Args:
         directory: The folder of the run; it must exist (:func:`check_writable` makes it).
-        runtime: Only the process of rank 0 takes the lock; None means that this is the one.
+        runtime: Says whether this is the process of rank 0; None means that it is.
 
     Yields:
         Nothing; the folder is ours inside the ``with`` block.
@@ -521,39 +522,49 @@ def run_lock(directory: Path | str, runtime: Runtime | None = None) -> Iterator[
     Raises:
         InputError: If another process holds the folder; the message has its number.
     """
-    if runtime is not None and not runtime.is_main:
+    file = None
+    with together(f"take the folder {directory}"):
+        if runtime is None or runtime.is_main:
+            file = _take_lock(Path(directory))
+    if file is None:
         yield
         return
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock
-        log.warning("this system cannot lock %s: take care that only one run writes to it", directory)
-        yield
-        return
-    path = Path(directory) / LOCK
-    with open(path, "a+", encoding="utf-8") as file:
-        file.seek(0)
-        owner = file.read().strip()
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{directory} is in use by another training ({owner or 'just starting'}; see {path}): wait for it, "
-                f"stop it, or give another folder"
-            ) from error
-        if owner:
-            log.warning("%s: the run before (%s) ended without a word; its lock is void and taken over", path, owner)
-        _claim(file, f"process {os.getpid()} on {socket.gethostname()}")
-        for name in os.listdir(directory):
-            if _TEMPORARY_NAME.fullmatch(name):
-                shutil.rmtree(Path(directory) / name, ignore_errors=True)
+    with file:
         try:
             yield
         finally:
             _claim(file, "")
 
 
-def _claim(file: Any, owner: str) -> None:
+def _take_lock(directory: Path) -> TextIO | None:
+    """Lock a folder and clean it up; return the open file that holds the lock, or None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock
+        log.warning("this system cannot lock %s: take care that only one run writes to it", directory)
+        return None
+    path = directory / LOCK
+    file = open(path, "a+", encoding="utf-8")  # the caller closes it, and with it the lock
+    file.seek(0)
+    owner = file.read().strip()
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(
+            f"{directory} is in use by another training ({owner or 'just starting'}; see {path}): wait for it, "
+            f"stop it, or give another folder"
+        ) from error
+    if owner:
+        log.warning("%s: the run before (%s) ended without a word; its lock is void and taken over", path, owner)
+    _claim(file, f"process {os.getpid()} on {socket.gethostname()}")
+    for name in os.listdir(directory):
+        if _TEMPORARY_NAME.fullmatch(name):
+            shutil.rmtree(directory / name, ignore_errors=True)
+    return file
+
+
+def _claim(file: TextIO, owner: str) -> None:
     """Write into an open lock file who holds it."""
     file.seek(0)
     file.truncate()

@@ -15,6 +15,7 @@ from nanochat.checkpoint import check_writable
 from nanochat.common import Runtime
 from nanochat.corpora import Corpus, load_corpus
 from nanochat.dataloader import TokenLoader, load_tokens
+from nanochat.distributed import together
 from nanochat.engine import Engine
 from nanochat.evaluate import score_text
 from nanochat.gpt import GPTConfig
@@ -91,36 +92,47 @@ def make_plan(settings: Settings, vocab_size: int, runtime: Runtime) -> Plan:
     return replace(plan, num_iterations=plan.compute_optimal_iterations if gpu else max(20, affordable))
 
 
-def load_or_train_tokenizer(corpus: Corpus) -> Tokenizer:
-    """Load the tokenizer of the base folder, or train a small one on the corpus if there is none."""
+def load_or_train_tokenizer(corpus: Corpus, runtime: Runtime) -> Tokenizer:
+    """Load the tokenizer of the base folder, or train a small one on the corpus if there is none.
+
+    Args:
+        corpus: The text.
+        runtime: Of several processes, that of rank 0 trains, and the others read what it saved.
+
+    Returns:
+        The tokenizer.
+    """
     path = tokenizer_path()
-    if path.exists():
+    with together("train a tokenizer"):
+        if runtime.is_main and not path.exists():
+            print(f"There is no tokenizer yet: training one of {DEFAULT_VOCAB_SIZE} tokens on {corpus.name}.")
+            Tokenizer.train(corpus.documents("train"), DEFAULT_VOCAB_SIZE).save(path)
+    with together("read the tokenizer"):
         return Tokenizer.load(path)
-    print(f"There is no tokenizer yet: training one of {DEFAULT_VOCAB_SIZE} tokens on {corpus.name}.")
-    tokenizer = Tokenizer.train(corpus.documents("train"), DEFAULT_VOCAB_SIZE)
-    tokenizer.save(path)
-    return tokenizer
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan, train, save, measure, and print samples."""
     settings = parse_flags(Settings, argv, "nanochat base-train", __doc__)
     with started(settings) as runtime:
-        corpus = load_corpus(settings.data)
-        tokenizer = load_or_train_tokenizer(corpus)
+        with together("read the data"):
+            corpus = load_corpus(settings.data)
+        tokenizer = load_or_train_tokenizer(corpus, runtime)
         plan = make_plan(settings, tokenizer.vocab_size, runtime)
         folder = run_folder("base", settings.run or f"d{settings.depth}")
-        check_writable(folder, None if settings.resume else 0)
+        with together(f"use the folder {folder}"):
+            check_writable(folder, None if settings.resume else 0)
         runtime, speed = settle_dtype(settings, plan, runtime)
-        loader = TokenLoader(
-            load_tokens(corpus, tokenizer, "train"),
-            plan.device_batch_size,
-            plan.model.sequence_len,
-            tokenizer.bos,
-            plan.seed,
-            runtime.rank,
-            runtime.world_size,
-        )
+        with together("read the data"):
+            loader = TokenLoader(
+                load_tokens(corpus, tokenizer, "train"),
+                plan.device_batch_size,
+                plan.model.sequence_len,
+                tokenizer.bos,
+                plan.seed,
+                runtime.rank,
+                runtime.world_size,
+            )
         credit = f" ({corpus.credit})" if corpus.credit else ""
         print(f"data        {corpus.title}, {loader.n_tokens:,} tokens{credit}")
         print(describe_runtime(runtime))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nanochat.checkpoint import latest_step, resume, run_lock, save_checkpoint
-from nanochat.common import InputError, Runtime, detect_runtime
+from nanochat.common import InputError, Runtime, Stopped, detect_runtime, stop_on_signal
+from nanochat.distributed import agree, distributed, fingerprint, from_first, together
 from nanochat.gpt import GPT
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import (
@@ -85,7 +86,7 @@ def check_run_name(run: str | None) -> None:
 
 @contextmanager
 def started(settings: RunSettings) -> Iterator[Runtime]:
-    """Prepare this process for training, and clean up after it.
+    """Prepare this process for training, connect it with the others that train along, and clean up afterwards.
 
     Args:
         settings: The flags; those about the device count.
@@ -94,11 +95,13 @@ def started(settings: RunSettings) -> Iterator[Runtime]:
         Where to compute.
     """
     keep_freed_memory()
-    yield detect_runtime(settings.device, settings.dtype, settings.threads)
+    runtime = detect_runtime(settings.device, settings.dtype, settings.threads)
+    with distributed(runtime):
+        yield runtime
 
 
 def settle_dtype(settings: RunSettings, plan: Plan, runtime: Runtime) -> tuple[Runtime, float | None]:
-    """Take the precision that was asked for, or find out which is faster here.
+    """Take the precision that was asked for, or find out which is faster here; several processes take the same.
 
     Args:
         settings: The flags.
@@ -106,17 +109,20 @@ def settle_dtype(settings: RunSettings, plan: Plan, runtime: Runtime) -> tuple[R
         runtime: Where to compute.
 
     Returns:
-        The runtime with its precision settled, and the measured speed in tokens a second; None if it was not measured.
+        The runtime with its precision settled, and the measured speed in tokens a second, all processes together; None
+        if it was not measured.
     """
     if settings.dtype != "auto":
         return runtime, None
-    dtype, speed = faster_dtype(plan, runtime)
-    return replace(runtime, dtype=dtype), speed
+    dtype, speed = from_first(faster_dtype(plan, runtime))
+    return replace(runtime, dtype=dtype), speed * runtime.world_size
 
 
 def describe_runtime(runtime: Runtime) -> str:
     """Say in a line where the arithmetic happens."""
-    return f"runtime     {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} threads"
+    processes = f", {runtime.world_size} processes" if runtime.world_size > 1 else ""
+    dtype = str(runtime.dtype).removeprefix("torch.")
+    return f"runtime     {runtime.device}, {dtype}, {runtime.threads} threads{processes}"
 
 
 def tell_loss(state: TrainState, metrics: StepMetrics) -> str:
@@ -137,6 +143,8 @@ def train(
 ) -> TrainState | None:
     """Start or resume a run, take its steps, save, and measure.
 
+    Asked to stop (Ctrl-C, SIGTERM), it finishes the step, saves it, and raises.
+
     Args:
         settings: The flags.
         plan: What was decided.
@@ -150,18 +158,33 @@ def train(
 
     Returns:
         The state after the last step, or None if the run had been finished before.
+
+    Raises:
+        Stopped: If somebody asked the run to stop; it was saved, and ``--resume`` goes on.
     """
     with run_lock(folder, runtime):
-        if settings.resume and latest_step(folder) is not None:
-            state = resume(folder, loader, runtime, plan, tokenizer_fingerprint=tokenizer.fingerprint)
-            print(f"resuming    at step {state.step} of {plan.num_iterations}")
-        else:
-            state = TrainState.start(plan, loader, runtime, model)
-            if runtime.is_main:
-                tokenizer.save(folder / TOKENIZER_FILE)
-        if state.step >= plan.num_iterations:
-            print(f"nothing to do: {folder} has all {state.step} steps; ask for more with --num-iterations")
+        step = from_first(latest_step(folder)) if settings.resume else None
+        if step is not None and step >= plan.num_iterations:
+            print(
+                f"nothing to do: {folder} has {step} steps of the {plan.num_iterations} asked for; a longer run has "
+                f"other learning rates from the start, so give it another name with --run"
+            )
             return None
+        with together(f"start from {folder}"):
+            if step is not None:
+                state = resume(folder, loader, runtime, plan, step, tokenizer.fingerprint)
+                print(f"resuming    at step {state.step} of {plan.num_iterations}")
+            else:
+                state = TrainState.start(plan, loader, runtime, model)
+                if runtime.is_main:
+                    tokenizer.save(folder / TOKENIZER_FILE)
+        check_same_start(state, tokenizer)
+        saved = state.step
+
+        def save() -> None:
+            nonlocal saved
+            save_checkpoint(state, folder, tokenizer.fingerprint, settings.keep)
+            saved = state.step
 
         def on_step(state: TrainState, metrics: StepMetrics) -> None:
             done = metrics.step == plan.num_iterations
@@ -171,8 +194,36 @@ def train(
                 print(f"step {metrics.step:6,}  {tell(state, metrics)}  about {readable_time(left)} left")
             # Saved before it is measured, so that a measurement that fails costs nothing.
             if done or (settings.save_every and metrics.step % settings.save_every == 0):
-                save_checkpoint(state, folder, tokenizer.fingerprint, settings.keep)
+                save()
             if measure is not None and (done or (settings.eval_every and metrics.step % settings.eval_every == 0)):
                 measure(state)
 
-        return fit(state, on_step)
+        with stop_on_signal(runtime.is_main) as stop:
+            fit(state, on_step, stop=stop)
+            if stop.agreed and saved != state.step:
+                save()
+        if stop.agreed:
+            kept = f"which is saved in {folder}: --resume goes on from it" if saved else "nothing to save yet"
+            raise Stopped(f"after step {state.step} of {plan.num_iterations}, {kept}", stop.agreed)
+        return state
+
+
+def check_same_start(state: TrainState, tokenizer: Tokenizer) -> None:
+    """Make sure that all processes train the same model on the same data; one alone has nobody to differ from.
+
+    Args:
+        state: The state before the first step of this process.
+        tokenizer: The tokenizer of the data.
+
+    Raises:
+        InputError: On every process, if they differ; the message names what and where.
+    """
+    if state.runtime.world_size > 1:
+        agree(
+            plan=state.plan.as_dict(),
+            step=state.step,
+            tokenizer=tokenizer.fingerprint[:12],
+            data=state.loader.state_dict(),
+            precision=str(state.runtime.dtype),
+            weights=fingerprint(state.model.parameters()),
+        )
