@@ -82,6 +82,14 @@ def test_names_lead_back_to_the_examples_that_use_them(site: ToySite) -> None:
         assert "01_one.py:9" in built.output and "toy.maths.undescribed, which no page of the reference" in built.output
 
 
+def test_example_that_cannot_be_read_is_named(site: ToySite) -> None:
+    example = site.root / "examples" / "01_one.py"
+    site.edit(example, "import square", "import cube")
+    built = site.build()
+    assert built.status != 0
+    assert "01_one.py:1: WARNING: the example cannot be read: AttributeError" in built.output
+
+
 SOURCE = """
 from toy_library import make, Shelf
 from toy_library import inner as renamed

@@ -127,6 +127,14 @@ def _end(app: Sphinx, exception: Exception | None) -> None:
             _record(app).unlink()
 
 
+def _reframe(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Write every page again when a title or the order of the pages changed: each page's frame shows them."""
+    frame = {name: (env.titles[name].astext(), env.toctree_includes.get(name, [])) for name in sorted(env.all_docs)}
+    changed = getattr(env, "truth_frame", None) != frame
+    env.truth_frame = frame  # type: ignore[attr-defined]
+    return list(frame) if changed else []
+
+
 def _sweep(app: Sphinx, exception: Exception | None) -> None:
     """Remove the pages of sources that are gone; Sphinx would leave them where readers and search still find them."""
     if exception is not None or app.builder.name != "html":
@@ -137,6 +145,9 @@ def _sweep(app: Sphinx, exception: Exception | None) -> None:
     for path in out.rglob("*.html"):
         name = path.relative_to(out).with_suffix("").as_posix()
         if name not in names and not name.startswith("_"):
+            path.unlink()
+    for path in (out / "_sources").rglob("*.txt"):
+        if app.project.path2doc(Path(app.srcdir, path.relative_to(out / "_sources").with_suffix(""))) not in names:
             path.unlink()
 
 
@@ -150,6 +161,7 @@ def setup_ending(app: Sphinx) -> None:
     logging.getLogger("sphinx").addHandler(app.truth_ear)  # type: ignore[attr-defined]
     app.connect("config-inited", _begin, priority=1)
     app.connect("env-get-outdated", _again)
+    app.connect("env-updated", _reframe, priority=900)
     app.connect("build-finished", _end, priority=1)
     app.connect("build-finished", _sweep)
     app.connect("build-finished", _release, priority=999)

@@ -126,7 +126,9 @@ class Names(ast.NodeVisitor):
         return getattr(kind, name, None)
 
     def _note(self, owner: Any, name: str, found: Any, line: int) -> None:
-        """Write down an attribute under the place in which it is defined."""
+        """Write down a public attribute under the place in which it is defined."""
+        if name.startswith("_"):
+            return
         if isinstance(owner, types.ModuleType):
             home = getattr(found, "__module__", None) if isinstance(found, type | types.FunctionType) else None
             module, path = home or _home(owner, name), getattr(found, "__qualname__", name) if home else name
@@ -139,13 +141,13 @@ class Names(ast.NodeVisitor):
             module, path = holder.__module__, f"{holder.__qualname__}.{name}"
         else:
             return
-        if self._ours(module) and not name.startswith("_"):
+        if self._ours(module):
             self.used.setdefault(f"{module}.{path}", line)
 
 
 def _home(module: types.ModuleType, name: str) -> str:
     """The module that assigns a constant, which may have been imported from there."""
-    tree = ast.parse(inspect.getsource(module))
+    tree = ast.parse(Path(module.__file__ or "").read_bytes())
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
@@ -193,7 +195,13 @@ def examples_by_name(folder: Path, packages: tuple[str, ...]) -> dict[str, dict[
     """For each name that the examples of a folder use: the examples, by file name, each with its line."""
     found: dict[str, dict[str, int]] = {}
     for path in sorted(folder.glob("[!_]*.py")):
-        for name, line in used_names(path.read_text(encoding="utf-8"), packages).items():
+        try:
+            names = used_names(path.read_text(encoding="utf-8"), packages)
+        except (SyntaxError, ImportError, AttributeError) as error:
+            line = getattr(error, "lineno", None) or 1
+            warn(path, line, f"the example cannot be read: {type(error).__name__}: {error}", "examples", "unreadable")
+            continue
+        for name, line in names.items():
             found.setdefault(name, {})[path.name] = line
     return found
 
