@@ -37,25 +37,39 @@ LOOKAHEAD = 32
 """Chats among which the next one of a row is chosen."""
 
 
-def load_tokens(corpus: Corpus, tokenizer: Tokenizer, split: str, at_once: int = 1024) -> list[np.ndarray]:
+def load_tokens(
+    corpus: Corpus, tokenizer: Tokenizer, split: str, at_once: int = 1024, max_tokens: int | None = None
+) -> list[np.ndarray]:
     """Turn one split of a corpus into tokens, document by document.
+
+    Text is read and let go piece by piece; the tokens stay, at 4 bytes each. :class:`TokenLoader` copies them into one
+    array, so a process needs about 8 bytes of memory for each token while it starts and 4 afterwards: a shard of
+    60 million tokens takes half a gigabyte, then a quarter. Every process of a machine has a copy of its own.
 
     Args:
         corpus: The text, as from :func:`nanochat.corpora.load_corpus`.
         tokenizer: Encodes the documents; no special token is added.
         split: ``"train"`` or ``"val"``.
         at_once: Documents that the tokenizer gets in one call.
+        max_tokens: Stop after the document with which so many tokens are reached; None for no limit.
 
     Returns:
         One array of int32 a document, in the order of the corpus, in host memory.
 
     Raises:
-        InputError: If the split is unknown or has no documents.
+        InputError: If the split is unknown or has no documents, or the limit is below 1.
     """
+    if max_tokens is not None and max_tokens < 1:
+        raise InputError(f"max_tokens={max_tokens} must be at least 1, or None for no limit")
     documents = iter(corpus.documents(split))
     tokens: list[np.ndarray] = []
+    count = 0
     while batch := list(islice(documents, at_once)):
-        tokens.extend(np.asarray(ids, dtype=np.int32) for ids in tokenizer.encode_batch(batch))
+        for ids in tokenizer.encode_batch(batch):
+            tokens.append(np.asarray(ids, dtype=np.int32))
+            count += len(ids)
+            if max_tokens is not None and count >= max_tokens:
+                return tokens
     return tokens
 
 
