@@ -455,7 +455,7 @@ def _flatten(documents: Iterable[Sequence[int] | np.ndarray], bos: int) -> tuple
             )
         if ids.min() < 0 or ids.max() > np.iinfo(np.int32).max:
             raise InputError(f"document {number} holds the token id {ids.min()}, ids start at 0: encode it again")
-        pieces += [head, ids.astype(np.int32)]
+        pieces += [head, ids.astype(np.int32, copy=False)]
         starts.append(starts[-1] + 1 + len(ids))
     if not pieces:
         raise InputError("the dataloader got no tokens at all: give at least one document that is not empty")

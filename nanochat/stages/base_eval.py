@@ -28,7 +28,7 @@ class Settings:
     step: int | None = None
     """Which checkpoint; if not given, the newest."""
     data: str = "stories"
-    """The corpus whose held-out documents are read: stories, wiki, pydoc, or a folder."""
+    """The corpus whose held-out documents are read: stories, wiki, pydoc, shards, a folder, or several as in stories+wiki."""
     max_documents: int = 500
     """The most documents that are read."""
     num_samples: int = 4

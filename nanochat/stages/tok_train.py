@@ -30,7 +30,7 @@ class Settings:
     vocab_size: int = 4096
     """How many tokens to have, the 256 bytes and the nine special tokens included."""
     data: str = "wiki"
-    """The corpus: stories, wiki, pydoc, or a folder with text, Markdown or parquet files."""
+    """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or some of them as in stories+wiki."""
     trainer: Trainer = "rust"
     """Who trains: rust (rustbpe) or python (the readable one, slower); both give the same tokens."""
     max_characters: int = 2_000_000_000
