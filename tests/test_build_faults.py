@@ -373,6 +373,10 @@ EXAMPLE_FAULTS = {
         "from pathlib import Path\nprint(Path.home() / 'x')",
         "05_home.py:11: WARNING: 05_home.py shows '{home}/x'",
     ),
+    "time": (
+        "print('took 0.3 s')",
+        "06_time.py:11: WARNING: 06_time.py prints '0.3 s', which another build measures differently",
+    ),
 }
 
 

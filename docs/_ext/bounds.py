@@ -1,9 +1,10 @@
-"""Bounds of the examples: none runs for ever, none shows where somebody's folders are.
+"""Bounds of the examples: none runs for ever, none shows what only one machine can show.
 
 The clock: an example that runs longer than ``example_seconds`` (a setting of conf.py) is stopped like one that raises,
 at its own line. Code that no signal can reach is ended with the whole build a minute later.
 
-The paths: what an example prints stands on a public page and should be the same on every machine.
+The output: what an example prints stands on a public page and should be the same on every machine. So it holds no path
+of a private folder and no duration; times may be drawn beside each other, in a picture.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ SECONDS = 900
 GRACE = 60
 """Seconds between the exception and the end of the build, for code that does not let the exception through."""
 NAME = "docs._ext.bounds.watch"
+TIME = re.compile(
+    r"\d+(?:\.\d+)? ?(?:s|ms|µs|us|sec|secs|seconds?|min|minutes?|hours?|(?:tokens|steps|it)/s)(?![\w/-])"
+)
+"""How a duration or a speed is written."""
 BLOCK = re.compile(r"^\.\. GENERATED FROM PYTHON SOURCE LINES (\d+)-\d+$")
 _seconds = SECONDS
 
@@ -91,21 +96,43 @@ def shown_paths(page: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str]
             yield line, match[0]
 
 
-def check_paths(app: Sphinx) -> None:
-    """Look at every page of an example that ran through; one that shows a private path did not."""
+def printed_times(page: str) -> Iterator[tuple[int, str]]:
+    """The line of the example, and the words, of each duration or speed that an example has printed."""
+    line, margin, inside = 1, 0, False
+    for row in page.splitlines():
+        if block := BLOCK.match(row):
+            line = int(block[1])
+        if row.strip() == ".. rst-class:: sphx-glr-script-out":
+            inside, margin = True, len(row) - len(row.lstrip())
+        elif inside and row.strip() and len(row) - len(row.lstrip()) < margin:
+            inside = False
+        elif inside:
+            for match in TIME.finditer(row):
+                yield line, match[0].strip()
+
+
+def check_output(app: Sphinx) -> None:
+    """Look at every page of an example that ran through; one that shows a private path or a time did not."""
     pattern = private(project_of(app).root)
     for path, copy in examples(app):
         page = copy.with_suffix(".rst")
         if not checksum_of(copy).is_file() or not page.is_file():
             continue
-        found = dict.fromkeys(shown_paths(page.read_text(encoding="utf-8"), pattern))
-        for line, shown in found:
+        text = page.read_text(encoding="utf-8")
+        paths, times = dict.fromkeys(shown_paths(text, pattern)), dict.fromkeys(printed_times(text))
+        for line, shown in paths:
             message = (
                 f"{path.name} shows {shown!r}, a folder of this machine: print a relative path, the name of the file, "
                 "or nothing"
             )
             warn(path, line, message, "examples", "path")
-        if found:
+        for line, shown in times:
+            message = (
+                f"{path.name} prints {shown!r}, which another build measures differently: print a ratio rounded to "
+                "what holds, or draw it"
+            )
+            warn(path, line, message, "examples", "time")
+        if paths or times:
             checksum_of(copy).unlink()
 
 
@@ -127,4 +154,4 @@ def setup_bounds(app: Sphinx) -> None:
     """Stand around the gallery: before it reads its settings, and between its run and the record of it."""
     app.add_config_value("example_seconds", SECONDS, "", types=(int, float))
     app.connect("config-inited", _hold, priority=7)
-    app.connect("builder-inited", check_paths, priority=510)
+    app.connect("builder-inited", check_output, priority=510)
