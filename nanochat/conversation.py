@@ -63,6 +63,15 @@ class Part:
             raise InputError(f"a part of kind {self.kind!r} holds a {type(self.text).__name__}: give text (str)")
 
 
+def _joined(parts: Iterable[Part]) -> Iterable[Part]:
+    """Put neighbours that are text together, and leave out what is empty then."""
+    for is_text, run in groupby(parts, key=lambda part: part.kind == "text"):
+        if not is_text:
+            yield from run
+        elif text := "".join(part.text for part in run):
+            yield Part("text", text)
+
+
 @dataclass(frozen=True)
 class Message:
     """What one side says in its turn.
@@ -75,11 +84,13 @@ class Message:
     role: str
     """``user`` or ``assistant``."""
     parts: tuple[Part, ...]
-    """The pieces in order."""
+    """The pieces in order. Neighbours that are text become one part, and an empty text none, so that the same words are
+    the same tokens in however many parts they come."""
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise InputError(f"role {self.role!r} is unknown: use 'user' or 'assistant'")
+        object.__setattr__(self, "parts", tuple(_joined(self.parts)))
         if self.role == "user":
             if any(part.kind != "text" for part in self.parts):
                 raise InputError("a user's message has a tool call: only the assistant may call tools")
@@ -106,14 +117,13 @@ class Message:
         """Say something as the assistant.
 
         Args:
-            parts: The pieces in order; a str is a part of text, and an empty one is left out.
+            parts: The pieces in order; a str is a part of text.
 
         Example:
             >>> Message.assistant("It is ", Part("python", "6*7"), Part("output", "42"), "42.").text
             'It is 42.'
         """
-        made = (part if isinstance(part, Part) else Part("text", part) for part in parts)
-        return cls("assistant", tuple(part for part in made if part != Part("text", "")))
+        return cls("assistant", tuple(part if isinstance(part, Part) else Part("text", part) for part in parts))
 
     @property
     def text(self) -> str:
@@ -330,20 +340,13 @@ def _message_tokens(tokenizer: Tokenizer, message: Message) -> Iterable[tuple[li
     start, end = (tokenizer.special(name) for name in _TURN_MARKS[message.role])
     own = int(message.role == "assistant")
     yield [start], 0
-    for part in _joined(message.parts):
+    for part in message.parts:
         tokens = tokenizer.encode(part.text)
         if part.kind != "text":
             before, after = (tokenizer.special(name) for name in _TOOL_MARKS[part.kind])
             tokens = [before, *tokens, after]
         yield tokens, own if part.kind != "output" else 0
     yield [end], own
-
-
-def _joined(parts: Iterable[Part]) -> Iterable[Part]:
-    """Put neighbours that are text together: the same words are the same tokens, in however many parts they came."""
-    for kind, run in groupby(parts, key=lambda part: part.kind):
-        texts = [part.text for part in run]
-        yield from [Part("text", "".join(texts))] if kind == "text" else (Part(kind, text) for text in texts)
 
 
 # --- Tokens to turns -----------------------------------------------------------------------------------------------

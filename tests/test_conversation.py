@@ -35,16 +35,6 @@ chats = st.lists(st.tuples(users, answers), min_size=1, max_size=4).map(
 )
 
 
-def joined(message: Message) -> Message:
-    """Neighbouring parts of text read as one."""
-    parts: list[Part] = []
-    for part in message.parts:
-        if parts and part.kind == parts[-1].kind == "text":
-            part = Part("text", parts.pop().text + part.text)
-        parts.append(part)
-    return Message(message.role, tuple(parts))
-
-
 def ids(*pieces: str) -> list[int]:
     """Tokens of an answer: a piece that is the name of a mark becomes the mark."""
     return [t for piece in pieces for t in ([MARKS[piece]] if piece in MARKS else TOKENIZER.encode(piece))]
@@ -97,7 +87,7 @@ def test_what_is_rendered_is_read_back(chat: Conversation) -> None:
     at = 0
     for message in chat.messages[1::2]:
         at = rendered.ids.index(MARKS["<|assistant_start|>"], at) + 1
-        assert parse_answer(TOKENIZER, rendered.ids[at:]) == joined(message)
+        assert parse_answer(TOKENIZER, rendered.ids[at:]) == message
     assert Conversation.of(chat.as_dicts()).as_dicts() == chat.as_dicts()
 
 
@@ -120,6 +110,14 @@ def test_a_prompt_is_the_beginning_of_the_training_row(chat: Conversation) -> No
     assert row.ids[: len(prompt)] == prompt
     assert not row.mask[len(prompt) - 1], "the mark that begins the turn is given"
     assert not chat.messages[-1].parts or chat.messages[-1].parts[0].kind == "output" or row.mask[len(prompt)]
+
+
+def test_the_same_words_are_the_same_tokens_in_however_many_parts() -> None:
+    parts = (Part("text", "th"), Part("text", ""), Part("text", "e cat"), Part("python", "1"), Part("text", ""))
+    message = Message("assistant", parts)
+    assert message == Message.assistant("the cat", Part("python", "1"))
+    assert Message("user", (Part("text", "th"), Part("text", "e"))) == Message.user("the")
+    assert TOKENIZER.encode("the") != [*TOKENIZER.encode("th"), *TOKENIZER.encode("e")]
 
 
 def test_a_prompt_ends_with_the_user() -> None:
@@ -169,7 +167,7 @@ def test_any_tokens_can_be_read(tokens: list[int]) -> None:
     message = parse_answer(TOKENIZER, tokens)
     chat = Conversation((Message.user("Hi"), message))
     prompt = render_prompt(TOKENIZER, Conversation(chat.messages[:1]))
-    assert parse_answer(TOKENIZER, render(TOKENIZER, chat).ids[len(prompt) :]) == joined(message)
+    assert parse_answer(TOKENIZER, render(TOKENIZER, chat).ids[len(prompt) :]) == message
 
 
 def test_a_character_cut_off_at_the_end_is_left_out() -> None:
