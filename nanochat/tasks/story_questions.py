@@ -1,0 +1,91 @@
+"""A story, then a question about it: what the grammar knows is the answer.
+
+The story is new to the model, so that the answer cannot come from its weights. It must be found in the text above, by
+attention. Stories are split by a hash of their text, as in the corpus ``stories``: a base model that learned from that
+corpus has seen no story of the test.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+from nanochat.conversation import Conversation, Message
+from nanochat.corpora.stories import Question, Story, stories
+from nanochat.tasks.base import Task, check_count, check_split, in_split, pick, plain_words, vary
+
+STORIES = 8000
+"""Stories that are told, both splits together; each has four to seven questions."""
+STORIES_SEED = 3
+"""The seed of the stories: other ones than the corpus tells, as a rule."""
+KINDS = ("who", "what", "where", "why", "how many")
+"""The kinds of questions."""
+
+_FORMS = ("{story}\n\n{question}", "{story}\n\n{question}", "{story} {question}", "{question}\n\n{story}")
+_PLAIN = frozenset("a an the it he she they was is were did".split())
+
+
+class StoryQuestions(Task):
+    """Questions about a story. The reward is 1 when the answer has the fact, and says nothing that is not so.
+
+    An answer is right when the fact stands in it, all its other words stand in the question or in the grammar's own
+    reply (or are such as *it* and *was*), and it is hardly longer than that reply. So naming everybody, repeating the
+    story or the question, and saying *not Pip* earn nothing.
+
+    Args:
+        split: ``"train"`` or ``"test"``.
+        limit: The most questions; None for all.
+        seed: Chooses order and wording.
+        kind: One of :data:`KINDS`, to ask for that alone; None for all.
+    """
+
+    name = "story-questions"
+    title = "questions about a story"
+
+    def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0, kind: str | None = None) -> None:
+        check_split(self.name, split)
+        check_count("limit", limit, 1)
+        items = [
+            (story, question)
+            for story in stories_of(split)
+            for question in story.questions
+            if kind in (None, question.kind)
+        ]
+        super().__init__(items, limit, seed)
+
+    def _ask(self, item: tuple[Story, Question], rng: random.Random) -> Conversation:
+        story, question = item
+        text = pick(rng, _FORMS).format(story=story.text, question=vary(question.question, rng))
+        return Conversation((Message.user(text), Message.assistant(question.reply)))
+
+    def _score(self, item: tuple[Story, Question], asked: Conversation, answer: Message) -> float:
+        return float(has_fact(answer.text, item[1]))
+
+
+def stories_of(split: str) -> list[Story]:
+    """Return the stories of one split."""
+    return [story for story in _all_stories() if in_split(story.text, split)]
+
+
+@cache
+def _all_stories() -> tuple[Story, ...]:
+    return tuple(stories(STORIES, STORIES_SEED))
+
+
+def has_fact(answer: str, question: Question) -> bool:
+    """Say whether an answer has the fact that was asked for, and nothing that is not so.
+
+    Args:
+        answer: The words of an answer.
+        question: The question, with the answers of the grammar.
+
+    Example:
+        >>> question = Question("who", "Who found the kite?", "Hugo", "Hugo found the kite.")
+        >>> has_fact("It was Hugo.", question), has_fact("Hugo or Pip found the kite.", question)
+        (True, False)
+    """
+    said, fact, reply = plain_words(answer), plain_words(question.answer), plain_words(question.reply)
+    known = {*fact, *reply, *plain_words(question.question), *_PLAIN}
+    places = range(len(said) - len(fact) + 1)
+    holds = any(said[place : place + len(fact)] == fact for place in places)
+    return holds and len(said) <= max(len(fact), len(reply)) + 3 and known.issuperset(said)
