@@ -139,14 +139,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(plan.describe(speed))
         print(f"epochs      {plan.tokens / loader.n_tokens:.1f} times through the data")
 
-        def measure(state: TrainState) -> None:
+        def measure(state: TrainState) -> dict[str, float]:
             score = score_text(state.model, tokenizer, corpus.documents("val"), max_tokens=settings.eval_tokens or None)
             print(
                 f"step {state.step:6,}  held-out text: {score.bits_per_byte:.3f} bits per byte, "
                 f"loss {score.loss:.3f} nats per token"
             )
+            return {"bits_per_byte": score.bits_per_byte, "loss": score.loss}
 
-        state = train(settings, plan, folder, loader, runtime, tokenizer, measure=measure)
+        data = {"title": corpus.title, "credit": corpus.credit, "tokens": loader.n_tokens}
+        state = train(settings, plan, folder, loader, runtime, tokenizer, measure=measure, data=data)
         if state is None:
             return
         print(f"\nsaved in {folder}; what the model writes:\n")

@@ -6,15 +6,17 @@ what they measure. A stage prepares these two, and :func:`train` does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nanochat.checkpoint import latest_step, resume, run_lock, save_checkpoint
 from nanochat.common import InputError, Runtime, Stopped, detect_runtime, stop_on_signal
 from nanochat.distributed import agree, distributed, fingerprint, from_first, together
 from nanochat.gpt import GPT
+from nanochat.report import RunRecord, Track
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import (
     Loader,
@@ -52,6 +54,8 @@ class RunSettings(Recipe):
     """Precision of the matrix products: auto (the faster one, found by trying), float32, or bfloat16."""
     threads: int | None = None
     """Threads on the CPU; if not given, those that torch chooses."""
+    track: Track = "none"
+    """Who else is told of the measurements: none, tensorboard, or wandb."""
 
     def __post_init__(self) -> None:
         check_least(self, eval_every=0, save_every=0, keep=1)
@@ -125,9 +129,9 @@ def describe_runtime(runtime: Runtime) -> str:
     return f"runtime     {runtime.device}, {dtype}, {runtime.threads} threads{processes}"
 
 
-def tell_loss(state: TrainState, metrics: StepMetrics) -> str:
-    """Say what a step measured: its loss."""
-    return f"loss {metrics.loss:.3f}"
+def watch_loss(state: TrainState, metrics: StepMetrics) -> dict[str, float]:
+    """Return what a step of ordinary training tells: its loss."""
+    return {"loss": metrics.loss}
 
 
 def train(
@@ -138,8 +142,10 @@ def train(
     runtime: Runtime,
     tokenizer: Tokenizer,
     model: GPT | None = None,
-    measure: Callable[[TrainState], None] | None = None,
-    tell: Callable[[TrainState, StepMetrics], str] = tell_loss,
+    measure: Callable[[TrainState], dict[str, float]] | None = None,
+    watch: Callable[[TrainState, StepMetrics], dict[str, float]] = watch_loss,
+    on_start: Callable[[TrainState], dict[str, float]] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> TrainState | None:
     """Start or resume a run, take its steps, save, and measure.
 
@@ -153,8 +159,11 @@ def train(
         runtime: Where to compute.
         tokenizer: The tokenizer of the data; the run keeps a copy of it.
         model: The model to go on from; None starts from fresh weights.
-        measure: Called every ``eval_every`` steps and at the end, after the checkpoint was saved.
-        tell: What to print of a step.
+        measure: Called every ``eval_every`` steps and at the end, after the checkpoint was saved; prints what it
+            measured, and returns the numbers for the record.
+        watch: Called after every step; returns the numbers that are printed now and then, and recorded.
+        on_start: Called once, before the first step that is taken now; what it returns is recorded like a measurement.
+        data: What the model reads, for the record: ``title``, ``credit``, ``tokens``.
 
     Returns:
         The state after the last step, or None if the run had been finished before.
@@ -179,6 +188,8 @@ def train(
                 if runtime.is_main:
                     tokenizer.save(folder / TOKENIZER_FILE)
         check_same_start(state, tokenizer)
+        stage = f"{folder.parent.name}-train" if folder.parent.name in ("base", "mid") else f"chat-{folder.parent.name}"
+        record = RunRecord(folder, settings, runtime, stage=stage, step=state.step, data=data, track=settings.track)
         saved = state.step
 
         def save() -> None:
@@ -188,17 +199,25 @@ def train(
 
         def on_step(state: TrainState, metrics: StepMetrics) -> None:
             done = metrics.step == plan.num_iterations
+            seen = watch(state, metrics)
+            record.log(
+                "train", metrics.step, **seen, grad_norm=metrics.grad_norm, lr_multiplier=metrics.lr_multiplier,
+                seconds=metrics.seconds,
+            )  # fmt: skip
             if done or metrics.step % max(1, plan.num_iterations // 20) == 0:
                 recent = [m.seconds for m in state.history[-20:]]
                 left = (plan.num_iterations - metrics.step) * sum(recent) / len(recent)
-                print(f"step {metrics.step:6,}  {tell(state, metrics)}  about {readable_time(left)} left")
+                told = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in seen.items())
+                print(f"step {metrics.step:6,}  {told}  about {readable_time(left)} left")
             # Saved before it is measured, so that a measurement that fails costs nothing.
             if done or (settings.save_every and metrics.step % settings.save_every == 0):
                 save()
             if measure is not None and (done or (settings.eval_every and metrics.step % settings.eval_every == 0)):
-                measure(state)
+                record.log("eval", metrics.step, **measure(state))
 
-        with stop_on_signal(runtime.is_main) as stop:
+        with record, stop_on_signal(runtime.is_main) as stop:
+            if on_start is not None:
+                record.log("eval", state.step, **on_start(state))
             fit(state, on_step, stop=stop)
             if stop.agreed and saved != state.step:
                 save()
