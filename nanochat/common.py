@@ -249,15 +249,12 @@ def run_stage(main: Callable[[list[str] | None], object], argv: list[str] | None
     where = f" (rank {rank})" if several else ""
     try:
         main([word for word in arguments if word != "--debug"])
-    except (InputError, OSError, MemoryError, RuntimeError) as error:
-        out_of_memory = _is_out_of_memory(error)
-        if debug or (isinstance(error, RuntimeError) and not out_of_memory):
-            raise
-        message = " ".join(str(error).split())
-        if out_of_memory:
-            message = f"memory ran out ({message[:200]}): lower --device-batch-size or --sequence-len"
-        print(f"nanochat: error{where}: {message}", file=sys.stderr)
+    except Exception as error:
         _tell_torchrun(error)
+        message = _in_one_line(error)
+        if debug or message is None:
+            raise
+        print(f"nanochat: error{where}: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(f"nanochat: stopped{where}{f': {stop}' if str(stop) else ''}", file=sys.stderr)
@@ -265,14 +262,19 @@ def run_stage(main: Callable[[list[str] | None], object], argv: list[str] | None
     return 0
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out; torch says so on a CPU by a plain RuntimeError."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )
+def _in_one_line(error: Exception) -> str | None:
+    """Write an error that a user can do something about in one line; None for a fault of the program."""
+    message = " ".join(str(error).split())
+    if isinstance(error, (InputError, OSError)):
+        return message
+    # On a CPU, torch says by a plain RuntimeError that memory ran out.
+    full = isinstance(error, RuntimeError) and "allocate memory" in message
+    if full or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return f"memory ran out ({message[:200]}): lower --device-batch-size or --sequence-len, or use a smaller model"
+    return None
 
 
-def _tell_torchrun(error: BaseException) -> None:
+def _tell_torchrun(error: Exception) -> None:
     """Leave the message where ``torchrun`` looks for it, so that its summary names the cause and not only a number."""
     if "TORCHELASTIC_ERROR_FILE" not in os.environ or isinstance(error, ConnectionError):
         return

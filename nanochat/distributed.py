@@ -19,6 +19,7 @@ waits for the others, all must call the same functions in the same order. One th
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -87,7 +88,7 @@ def distributed(runtime: Runtime, timeout: float | None = None) -> Iterator[None
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"the {runtime.world_size} processes do not find each other at {address}:{port} "
-            f"({str(error).splitlines()[0]}): start all of them, and if another program uses the port, choose a free "
+            f"({_first_words(error)}): start all of them, and if another program uses the port, choose a free "
             f"one with torchrun --master-port"
         ) from error
     failed = True
@@ -156,8 +157,8 @@ def _exchange(function: Callable[..., Any]) -> Callable[..., Any]:
             if world_size() == 1:
                 raise
             raise ConnectionError(
-                f"lost contact with another process, which ended or was stuck: what it printed says why; this one of "
-                f"rank {rank()} stops too ({str(error).splitlines()[0]})"
+                f"rank {rank()} stops, because it lost contact with another process, which ended or was stuck; what "
+                f"that one printed says why ({_first_words(error)})"
             ) from error
 
     return exchange
@@ -173,6 +174,11 @@ def _reduce(value: Any, how: Any) -> Any:
         combined = combined.double()
     dist.all_reduce(combined, how)
     return combined if isinstance(value, Tensor) else combined.item()
+
+
+def _first_words(error: Exception) -> str:
+    """Keep of a message of the libraries below what says something: neither their source files nor their advice."""
+    return re.sub(r"^\[/\S*\] *", "", str(error)).split("\n")[0].split(". ")[0].rstrip(".")
 
 
 def all_sum(value: Any) -> Any:
