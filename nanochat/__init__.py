@@ -18,6 +18,7 @@ module                              what flows through it
 :mod:`nanochat.checkpoint`          state to disk, and back
 :mod:`nanochat.engine`              tokens to more tokens
 :mod:`nanochat.calculator`          the arithmetic that the engine does for the model
+:mod:`nanochat.tasks`               questions with answers, and a judge
 :mod:`nanochat.evaluate`            how good the model is
 :mod:`nanochat.report`              the record of a run, and its report card
 :mod:`nanochat.tiny`                the recipe of the model that the site trains

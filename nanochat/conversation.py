@@ -127,7 +127,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The words alone, without calls and outputs: what a reader of the chat sees."""
+        """What a reader of the chat sees, the words without calls and outputs."""
         return "".join(part.text for part in self.parts if part.kind == "text")
 
 

@@ -1,4 +1,4 @@
-"""Tasks: questions with answers, to learn from and to be judged by, one file a data set.
+r"""Tasks: questions with answers, to learn from and to be judged by, one file a data set.
 
 Each task has the same three methods, ``len(task)``, ``task[i]`` and ``task.reward(i, answer)``.
 
@@ -27,10 +27,10 @@ fetched when it is first used (:mod:`nanochat.hub`). Tasks that are made here ar
 of their content, never by a seed: what is asked in a test was not learned in training.
 
 Example:
-    >>> task = load_task("arithmetic-sums", split="test", seed=1)
+    >>> task = load_task("arithmetic-sums", split="test")
     >>> question, answer = task[0].messages
-    >>> task.reward(0, answer), task.reward(0, question_repeated := Message.assistant(question.text))
-    (1.0, 0.0)
+    >>> question.text, answer.text, task.reward(0, answer)
+    ('How much is 11 plus 49?', '11 + 49 = 60\n#### 60', 1.0)
 """
 
 from __future__ import annotations
@@ -39,10 +39,7 @@ import importlib
 from difflib import get_close_matches
 
 from nanochat.common import InputError
-from nanochat.conversation import Message
-from nanochat.tasks.base import SPLITS, Mixture, Task, check_count
-
-__all__ = ["OFFLINE", "SPLITS", "TASKS", "Message", "Mixture", "Task", "load_task"]
+from nanochat.tasks.base import Mixture, Task, check_count
 
 _OFFLINE = {
     "arithmetic": ("sums, differences, products and word problems, with the calculator", "arithmetic:Arithmetic"),
@@ -77,14 +74,14 @@ def load_task(name: str, split: str = "train", limit: int | None = None, seed: i
     """Find a task by its name.
 
     Args:
-        name: One of :data:`TASKS`, or several joined by ``+``, which are mixed (:class:`Mixture`).
+        name: One of :data:`TASKS`, or several joined by ``+``, which are mixed (:class:`nanochat.tasks.base.Mixture`).
         split: ``"train"`` to learn from, ``"test"`` to be judged by. The tasks made here are split by a hash of
             their content, those of the hub come with their own split.
         limit: The most questions, of each where there are several; None for all.
         seed: Chooses the order, and the wording where there are several.
 
     Returns:
-        The task: equal arguments give equal questions, on every machine with the same data.
+        The task. Equal arguments give equal questions, on every machine with the same data.
 
     Raises:
         InputError: If the name or the split is unknown, or the data cannot be had or used.

@@ -13,6 +13,7 @@ from nanochat.hub import fetch_hub, read_rows
 from nanochat.tasks.base import LETTERS, ChoiceTask, bad_row, check_split, multiple_choice
 
 DATASET = "allenai/ai2_arc"
+"""The data set on the hub."""
 PARTS = {"easy": "ARC-Easy", "challenge": "ARC-Challenge"}
 """The parts, and what they are called on the hub."""
 

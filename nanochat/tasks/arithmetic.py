@@ -40,7 +40,7 @@ class Problem:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What decides about the split, for each step: sign and numbers, the smaller one first."""
+        """What decides about the split. For each step it is the sign and the numbers, the smaller one first."""
         found = (re.fullmatch(r"(\d+)([-+*/])(\d+)", expression) for _, expression, _ in self.steps)
         return tuple(
             " ".join([sign, *sorted((a, b), key=int)]) for a, sign, b in (each.groups() for each in found if each)
@@ -193,7 +193,7 @@ KINDS: dict[str, tuple[str, Callable[[], tuple[Problem, ...]]]] = {
     "products": ("products of a number up to 12 and one up to 99", _products),
     "words": ("word problems of one or two steps", _word_problems),
 }
-"""The kinds of problems: what they are, and where they come from."""
+"""For each kind of problems what they are, and where they come from."""
 
 
 class Arithmetic(Task):

@@ -16,6 +16,7 @@ from nanochat.hub import fetch_hub, read_rows
 from nanochat.tasks.base import Task, bad_row, check_split, final_number
 
 DATASET = "openai/gsm8k"
+"""The data set on the hub."""
 
 
 class GSM8K(Task):

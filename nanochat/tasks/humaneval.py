@@ -17,6 +17,7 @@ from nanochat.sandbox import run_program
 from nanochat.tasks.base import Task, bad_row, check_split
 
 DATASET = "openai/openai_humaneval"
+"""The data set on the hub."""
 _COLUMNS = dict.fromkeys(("task_id", "prompt", "canonical_solution", "test", "entry_point"), str)
 
 

@@ -13,6 +13,7 @@ from nanochat.hub import fetch_hub, read_rows
 from nanochat.tasks.base import LETTERS, ChoiceTask, bad_row, check_split, multiple_choice
 
 DATASET = "cais/mmlu"
+"""The data set on the hub."""
 FILES = {"train": "all/auxiliary_train-00000-of-00001.parquet", "test": "all/test-00000-of-00001.parquet"}
 """The file of each split."""
 

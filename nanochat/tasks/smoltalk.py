@@ -14,6 +14,7 @@ from nanochat.hub import fetch_hub, read_rows
 from nanochat.tasks.base import Task, bad_row, check_count, check_split, overlap
 
 DATASET = "HuggingFaceTB/smol-smoltalk"
+"""The data set on the hub."""
 FILES = {
     "train": tuple(f"data/train-{number:05d}-of-00004.parquet" for number in range(4)),
     "test": ("data/test-00000-of-00001.parquet",),

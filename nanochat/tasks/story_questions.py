@@ -17,7 +17,7 @@ from nanochat.tasks.base import Task, check_count, check_split, in_split, pick, 
 STORIES = 8000
 """Stories that are told, both splits together; each has four to seven questions."""
 STORIES_SEED = 3
-"""The seed of the stories: other ones than the corpus tells, as a rule."""
+"""The seed of the stories; as a rule they are other ones than the corpus tells."""
 KINDS = ("who", "what", "where", "why", "how many")
 """The kinds of questions."""
 
