@@ -38,12 +38,13 @@ import torch
 from torch import Tensor
 
 from nanochat.accounting import count_parameters
-from nanochat.common import InputError, get_logger
+from nanochat.checkpoint import save_checkpoint
+from nanochat.common import InputError, Runtime, base_dir
 from nanochat.evaluate import score_text
 from nanochat.gpt import GPT, GPTConfig
+from nanochat.hub import DownloadError, fetch, hub_base
 from nanochat.tokenizer import SPECIAL_TOKENS, Tokenizer
-
-log = get_logger(__name__)
+from nanochat.train import Plan, TrainState
 
 NAMES = (
     ("embed.weight", "model.embed_tokens.weight"),
@@ -98,27 +99,28 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 {{- '<|bos|>' -}}
 {%- for message in messages -%}
+    {%- set number = loop.index -%}
     {%- if message.content is string -%}
         {%- set parts = [{'type': 'text', 'text': message.content}] -%}
     {%- elif message.content is sequence and message.content is not mapping -%}
         {%- set parts = message.content -%}
     {%- else -%}
-        {{- raise_exception('message ' ~ loop.index ~ ' has no content: give text or a list of parts') -}}
+        {{- raise_exception('message ' ~ number ~ ' has no content: give text or a list of parts') -}}
     {%- endif -%}
     {%- if message.role not in ['system', 'user', 'assistant'] -%}
-        {{- raise_exception('message ' ~ loop.index ~ ' has role ' ~ message.role
+        {{- raise_exception('message ' ~ number ~ ' has role ' ~ message.role
             ~ ': use user or assistant, or system for the first') -}}
     {%- elif message.role == 'system' and not loop.first -%}
-        {{- raise_exception('message ' ~ loop.index ~ ': a system text may only come first') -}}
+        {{- raise_exception('message ' ~ number ~ ': a system text may only come first') -}}
     {%- elif message.role != 'system' and message.role != state.expected -%}
-        {{- raise_exception('message ' ~ loop.index ~ ' is the ' ~ message.role ~ '\\'s, expected the '
+        {{- raise_exception('message ' ~ number ~ ' is the ' ~ message.role ~ '\\'s, expected the '
             ~ state.expected ~ '\\'s: user and assistant take turns, the user begins') -}}
     {%- endif -%}
     {%- set state.text = '' -%}
     {%- for part in parts -%}
         {%- if part is not mapping or part.text is not string
             or part.type not in ['text', 'python', 'python_output', 'output'] -%}
-            {{- raise_exception('message ' ~ loop.index ~ ' has a part without a text, or of an unknown type') -}}
+            {{- raise_exception('message ' ~ number ~ ' has a part without a text, or of an unknown type') -}}
         {%- elif part.type == 'text' -%}
             {%- set state.text = state.text ~ part.text -%}
         {%- elif message.role != 'assistant' -%}
@@ -129,7 +131,7 @@ CHAT_TEMPLATE = """\
         {%- set state.system = state.text.strip() -%}
     {%- elif message.role == 'user' -%}
         {%- if not state.text.strip() -%}
-            {{- raise_exception('message ' ~ loop.index ~ ': a user\\'s message is empty') -}}
+            {{- raise_exception('message ' ~ number ~ ': a user\\'s message is empty') -}}
         {%- endif -%}
         {%- if state.system -%}
             {%- set state.text = state.system ~ '\\n\\n' ~ state.text -%}
@@ -354,7 +356,7 @@ def model_card(name: str, model: GPT, facts: Mapping[str, str], credit: str = ""
     Returns:
         Markdown, with the header that model hubs read.
     """
-    config, counted = model.config, count_parameters(model)
+    config, counted = model.config, count_parameters(model.config)
     rows = {
         "layers": f"{config.n_layer}",
         "width": f"{config.n_embd} channels",
@@ -364,7 +366,7 @@ def model_card(name: str, model: GPT, facts: Mapping[str, str], credit: str = ""
         "parameters": f"{counted.total:,} (embedding {counted.embedding:,}, head {counted.head:,})",
         **facts,
     }
-    cells = [(key, " ".join(value.split()).replace("|", "\\|")) for key, value in rows.items()]
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows.items()]
     table = "\n".join(f"| {key} | {value} |" for key, value in cells)
     return f"""\
 ---
@@ -510,6 +512,78 @@ def tokenizer_differences(folder: Path | str, imported: Imported, texts: Iterabl
     return different
 
 
+class _NoData:
+    """Stands where a run has its loader: an imported model was trained elsewhere."""
+
+    def next_batch(self) -> tuple[Tensor, ...]:
+        """Refuse, because there is nothing to read."""
+        raise InputError("an imported model has no training data here: start a run of your own from it")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return no position."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Keep no position."""
+
+
+def save_imported(imported: Imported, run: Path | str, source: str) -> Path:
+    """Save an imported model as the checkpoint of a run, which all stages load, with the run's own tokenizer.
+
+    Args:
+        imported: The model and its tokenizer.
+        run: The folder of the run.
+        source: Where it came from; it is noted in the checkpoint.
+
+    Returns:
+        The folder of the step, which is step 0: nothing was trained here.
+
+    Raises:
+        InputError: If the disk refuses.
+    """
+    config = imported.model.config
+    runtime = Runtime(torch.device("cpu"), torch.float32)
+    plan = Plan(model=config, device_batch_size=1, total_batch_size=config.sequence_len, num_iterations=1)
+    state = TrainState.start(plan, _NoData(), runtime, imported.model)
+    imported.tokenizer.save(Path(run) / "tokenizer.json")
+    return save_checkpoint(state, run, imported.tokenizer.fingerprint, notes={"imported_from": source})
+
+
+def fetch_folder(name: str) -> Path:
+    """Fetch the files of a model from the Hugging Face hub, or from the server that ``$NANOCHAT_HUB`` names.
+
+    Files that are here already are not fetched again.
+
+    Args:
+        name: Owner and name, such as ``owner/model``.
+
+    Returns:
+        The folder with the files, in the base folder.
+
+    Raises:
+        InputError: If the name is not of that form, or a file could not be had.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        raise InputError(f"{name!r} is neither a folder that exists nor a name on the hub, such as owner/model")
+    folder = base_dir() / "hub" / "models" / name
+
+    def get(file: str) -> Path:
+        return fetch(f"{hub_base()}/{name}/resolve/main/{file}", folder / file)
+
+    get("config.json")
+    get("tokenizer.json")
+    try:
+        get("model.safetensors")
+    except DownloadError as first:
+        try:
+            get("model.safetensors.index.json")
+        except DownloadError:
+            raise first from None
+        for file in sorted(set(_Weights.table_of(folder / "model.safetensors.index.json").values())):
+            get(file)
+    return folder
+
+
 # Eight bits ------------------------------------------------------------------------------------------------------
 
 
@@ -648,9 +722,10 @@ def save_int8(
         (draft / _MANIFEST).write_text(manifest, encoding="utf-8")
         size = sum(path.stat().st_size for path in draft.iterdir())
         if max_bytes is not None and size > max_bytes:
+            parameters = count_parameters(model.config).total
             raise InputError(
-                f"the model has {count_parameters(model).total:,} parameters and would take {size:,} bytes, more than "
-                f"the {max_bytes:,} allowed: train a smaller one"
+                f"the model has {parameters:,} parameters and would take {size:,} bytes, more than the {max_bytes:,} "
+                f"allowed: train a smaller one"
             )
     return Path(folder)
 
@@ -820,11 +895,7 @@ class _Weights(Mapping[str, Tensor]):
         index = folder / "model.safetensors.index.json"
         if not self.path.is_file() and index.is_file():
             self.path = index
-            table = _json_object(index.read_bytes(), str(index)).get("weight_map")
-            if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
-                raise InputError(f"{index} has no 'weight_map' from tensors to files: download the folder again")
-            outside = sorted({name for name in table.values() if Path(name).name != name or name in ("", ".", "..")})
-            _refuse(str(index), [f"it names {name!r}, and nothing outside the folder is read" for name in outside])
+            table = self.table_of(index)
             names = sorted(set(table.values()))
         elif self.path.is_file():
             table, names = None, [self.path.name]
@@ -849,6 +920,16 @@ class _Weights(Mapping[str, Tensor]):
                 str(index),
                 [f"{name} is in none of the files" for name in lost] + [f"{name} is not listed" for name in more],
             )
+
+    @staticmethod
+    def table_of(index: Path) -> dict[str, str]:
+        """Read in which file each tensor is; no file may be outside of the folder."""
+        table = _json_object(index.read_bytes(), str(index)).get("weight_map")
+        if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
+            raise InputError(f"{index} has no 'weight_map' from tensors to files: download the folder again")
+        outside = sorted({name for name in table.values() if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name)})
+        _refuse(str(index), [f"it names {name!r}, which is no file of weights of this folder" for name in outside])
+        return table
 
     def kinds(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Return shape and dtype of each tensor, from the headers of the files."""
@@ -958,10 +1039,9 @@ def _read_tokenizer(path: Path) -> tuple[Tokenizer, list[int]]:
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(half, str) for half in pair):
             raise InputError(f"{path}: merge {place} is {merge!r}, not two tokens: {cure}")
         made = "".join(pair)
-        unknown = [half for half in pair if half not in tokens]
-        if unknown or made not in vocab:
-            what = f"uses {unknown[0]!r} before it is made" if unknown else f"makes {made!r}, which is not in vocab"
-            raise InputError(f"{path}: merge {place} {what}: {cure}")
+        unknown = [name for name in (*pair, made) if name not in vocab]
+        if unknown:
+            raise InputError(f"{path}: merge {place} is about {unknown[0]!r}, which is not in vocab: {cure}")
         if made in tokens and made != last:
             raise InputError(f"{path}: {made!r} is made a second time by merge {place}, much later: {cure}")
         tokens[made] = None

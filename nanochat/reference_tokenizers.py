@@ -10,14 +10,18 @@ Both packages are optional; nothing else in nanochat needs them, and their code 
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import hashlib
 import importlib.util
 import os
+import random
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -25,6 +29,8 @@ from unittest import mock
 import tiktoken
 
 from nanochat.common import InputError
+from nanochat.corpora import load_corpus
+from nanochat.tokenizer import Tokenizer
 
 
 class _Carried(NamedTuple):
@@ -58,6 +64,23 @@ _FILES = {
 REFERENCE_TOKENIZERS = tuple(_FILES)
 """The names that :func:`load_reference` knows, in the order in which they were published."""
 
+OTHER_SCRIPTS = {
+    "German": "Die Katze saß auf der Mauer und sah den Vögeln zu. Als es zu regnen begann, lief sie nach Hause.",
+    "French": "Le garçon cherchait sa clé près de la rivière. À la fin, c'est sa sœur qui l'a trouvée sous un chêne.",
+    "Greek": "Το παιδί βρήκε ένα κοχύλι στην παραλία και το έδωσε στη γιαγιά του.",
+    "Russian": "Вечером дети сидели у огня и слушали старую сказку о потерянном ключе.",
+    "Arabic": "وجدت البنت مفتاحا صغيرا تحت الشجرة وأعطته لأمها.",
+    "Hindi": "लड़के ने नदी के पास एक छोटा पत्थर पाया और उसे घर ले गया।",
+    "Chinese": "小猫在河边找到了一把旧钥匙，高兴地带回家给妈妈看。",
+    "Japanese": "ねこは川のそばで古いかぎを見つけて、うれしそうに家へ帰りました。",
+    "Korean": "아이는 강가에서 작은 열쇠를 찾아 집으로 가져갔습니다.",
+    "emoji": "🐱 + 🔑 = 😀 🎉, 👩‍🚀🚀🌕",
+}
+"""A few words of our own in other languages and scripts, to compare tokenizers on."""
+
+HELD_OUT_DOCUMENTS = 200
+"""The most held-out documents of a corpus that a comparison reads."""
+
 _loading = threading.Lock()
 
 
@@ -86,6 +109,86 @@ def load_reference(name: str) -> tiktoken.Encoding:
         raise InputError(f"{name!r} is not a reference tokenizer: use one of {', '.join(_FILES)}")
     with _loading, _offline_cache(_FILES[name]):
         return tiktoken.get_encoding(name)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How short each of some tokenizers makes one text."""
+
+    text: str
+    """What kind of text it is."""
+    n_bytes: int
+    """Its length in bytes of UTF-8."""
+    tokens: Mapping[str, int]
+    """For each tokenizer the number of tokens."""
+
+    @property
+    def bytes_per_token(self) -> dict[str, float]:
+        """For each tokenizer the bytes that one token stands for, on average; more is shorter."""
+        return {name: self.n_bytes / count for name, count in self.tokens.items()}
+
+    @property
+    def winners(self) -> list[str]:
+        """The tokenizers that need the fewest tokens."""
+        return [name for name, count in self.tokens.items() if count == min(self.tokens.values())]
+
+
+def sample_texts() -> tuple[dict[str, str], list[str]]:
+    """Collect texts of several kinds: stories and prose that no tokenizer here was trained on, code, numbers, scripts.
+
+    Returns:
+        The texts by kind, and a sentence for each kind that could not be had.
+    """
+    texts, missing = {}, []
+    for name in ("stories", "wiki"):
+        try:
+            documents = load_corpus(name).documents("val")
+            texts[f"{name}, held out"] = "\n".join(islice(documents, HELD_OUT_DOCUMENTS))
+        except InputError as error:
+            missing.append(str(error))
+    texts["Python code"] = Path(argparse.__file__).read_text(encoding="utf-8")
+    numbers = random.Random(1)
+    texts["numbers"] = " ".join(str(numbers.randrange(10 ** numbers.randint(1, 6))) for _ in range(2000))
+    for language, words in OTHER_SCRIPTS.items():
+        texts[language] = words
+    return texts, missing
+
+
+def compare_tokenizers(tokenizer: Tokenizer, texts: Mapping[str, str]) -> tuple[list[Comparison], list[str]]:
+    """Count the tokens that a tokenizer of ours and the published ones need for the same texts.
+
+    The more tokens a vocabulary has, the longer they can be; so the sizes belong beside the result.
+
+    Args:
+        tokenizer: Ours.
+        texts: The texts by kind; none may be empty.
+
+    Returns:
+        A comparison for each text, and a sentence for each published tokenizer that is not installed. Ours is called
+        ``nanochat``.
+
+    Raises:
+        InputError: If a text is empty.
+
+    Example:
+        >>> compared, _ = compare_tokenizers(Tokenizer([]), {"a word": "word"})
+        >>> compared[0].tokens["nanochat"], compared[0].bytes_per_token["nanochat"]
+        (4, 1.0)
+    """
+    empty = [kind for kind, text in texts.items() if not text]
+    if empty:
+        raise InputError(f"the text {empty[0]!r} is empty: give texts with at least one character")
+    counters: dict[str, Callable[[str], list[int]]] = {"nanochat": tokenizer.encode}
+    missing = []
+    for name in REFERENCE_TOKENIZERS:
+        try:
+            counters[name] = load_reference(name).encode_ordinary
+        except InputError as error:
+            missing.append(f"{name} is left out: {error}")
+    return [
+        Comparison(kind, len(text.encode("utf-8")), {name: len(encode(text)) for name, encode in counters.items()})
+        for kind, text in texts.items()
+    ], missing
 
 
 @contextmanager
