@@ -214,8 +214,8 @@ class TaskScore:
 
     @property
     def margin(self) -> float:
-        """How far two thirds of equally long tests would stray from the accuracy: one standard error."""
-        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.total)
+        """How far two in three tests of this length would stray from the mean reward: one standard error at most."""
+        return math.sqrt(self.mean_reward * (1 - self.mean_reward) / self.total)
 
 
 def answer_room(context: int, max_tokens: int | None = None) -> int:
@@ -339,6 +339,30 @@ def score_task(
     )
 
 
+def prompts_that_fit(
+    tokenizer: Tokenizer, task: Task, numbers: Iterable[int], limit: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield the questions of a task that fit into a context, each with its prompt.
+
+    Args:
+        tokenizer: Encodes the text.
+        task: The task.
+        numbers: The questions to look at.
+        limit: The most tokens of a prompt.
+
+    Yields:
+        Number and tokens, up to ``<|assistant_start|>``. Of a chat that is too long the oldest turns are left out; a
+        question whose last message alone is too long is passed over.
+    """
+    for number in numbers:
+        question = question_of(task[number])
+        try:
+            prompt, _ = fit_prompt(tokenizer, question, limit)
+        except InputError:
+            continue
+        yield number, prompt
+
+
 def checked_reward(task: Task, number: int, message: Message) -> float:
     """Ask a task for the reward of an answer, and refuse what is none.
 
@@ -359,17 +383,6 @@ def checked_reward(task: Task, number: int, message: Message) -> float:
     return reward
 
 
-def _prompts(tokenizer: Tokenizer, task: Task, numbers: Iterable[int], limit: int) -> Iterable[tuple[int, list[int]]]:
-    """Yield the questions that fit, each with its prompt."""
-    for number in numbers:
-        question = question_of(task[number])
-        try:
-            prompt, _ = fit_prompt(tokenizer, question, limit)
-        except InputError:
-            continue  # too long, and counted by the caller
-        yield number, prompt
-
-
 def _some(items: Iterable[Any], n: int) -> Iterator[list[Any]]:
     """Yield the items in lists of ``n``; the last one may be shorter."""
     items = iter(items)
@@ -383,7 +396,7 @@ def _write(
     """Yield the written answers: number, answer, and whether its form is right."""
     engine = Engine(model, tokenizer)
     room = answer_room(model.config.sequence_len, max_tokens)
-    for number, prompt in _prompts(tokenizer, task, numbers, model.config.sequence_len - room):
+    for number, prompt in prompts_that_fit(tokenizer, task, numbers, model.config.sequence_len - room):
         ids = [step.tokens[0] for step in engine.stream(prompt, max_tokens=room, temperature=0)]
         yield number, parse_answer(tokenizer, ids), is_well_formed(tokenizer, ids)
 
@@ -396,7 +409,7 @@ def _choose(
     if any(len(ids) != 1 for ids in letters):
         raise InputError(f"the choices {task.choices} of task {task.name} must be one token each: use single letters")
     candidates = torch.tensor([ids[0] for ids in letters], device=model.device)
-    for some in _some(_prompts(tokenizer, task, numbers, model.config.sequence_len), batch_size):
+    for some in _some(prompts_that_fit(tokenizer, task, numbers, model.config.sequence_len), batch_size):
         longest = max(len(prompt) for _, prompt in some)
         rows = torch.tensor([prompt + [tokenizer.bos] * (longest - len(prompt)) for _, prompt in some])
         ends = torch.tensor([len(prompt) - 1 for _, prompt in some], device=model.device)

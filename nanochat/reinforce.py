@@ -40,10 +40,10 @@ import numpy as np
 import torch
 
 from nanochat.common import IGNORED, InputError
-from nanochat.conversation import Conversation, fit_prompt, parse_answer
+from nanochat.conversation import fit_prompt, parse_answer
 from nanochat.dataloader import Rows, shuffled
 from nanochat.engine import Engine, check_sampling
-from nanochat.evaluate import answer_room, checked_reward, is_well_formed, question_of
+from nanochat.evaluate import answer_room, checked_reward, is_well_formed, prompts_that_fit, question_of
 from nanochat.tasks import Task
 
 
@@ -152,7 +152,7 @@ def as_batch(groups: Sequence[Sequence[Rollout]], bos: int) -> tuple[torch.Tenso
     Example:
         >>> good, bad = Rollout([7], [5, 9], [False, False], 1.0), Rollout([7], [9], [False], 0.0)
         >>> [part.tolist() for part in as_batch([[good, bad]], bos=0)]
-        [[[7, 5], [7, 0]], [[5, 9], [9, -1]], [[0.5, 0.5], [-0.5, 0.0]]]
+        [[[7, 5], [7, 9]], [[5, 9], [9, -1]], [[0.5, 0.5], [-0.5, 0.0]]]
     """
     rows = [
         (rollout, advantage)
@@ -190,12 +190,8 @@ class Tries:
     tokens: int = 0
     """Tokens of the answers."""
 
-    def as_list(self) -> list[float]:
-        """Return the sums in the order of the fields, to be added up over processes."""
-        return [self.reward, self.answers, self.well_formed, self.groups, self.skipped, self.tokens]
 
-
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How answers are sampled."""
 
@@ -229,7 +225,8 @@ class RolloutLoader(Rows):
     run that is resumed draws what it would have drawn.
 
     Args:
-        engine: The model that learns.
+        engine: The model that learns. A run that is resumed makes its model after its loader: set :attr:`engine` to
+            another one then.
         task: Gives questions and rewards.
         questions: Questions that this process takes for a batch.
         sampling: How answers are sampled; B is questions times ``sampling.num_samples``.
@@ -252,17 +249,13 @@ class RolloutLoader(Rows):
         world_size: int = 1,
     ) -> None:
         super().__init__(questions, seed, rank, world_size, num_samples=sampling.num_samples)
-        self.engine, self.task, self.sampling = engine, task, sampling
+        self.engine = engine
+        """The model that learns."""
+        self.task, self.sampling = task, sampling
         self.tries = Tries()
         """What came of the batches since the tries were last taken (:meth:`take_tries`)."""
         limit = engine.model.config.sequence_len - answer_room(engine.model.config.sequence_len, sampling.max_tokens)
-        digest = hashlib.sha256()
-        self._questions = []
-        for number in range(len(task)):
-            question = question_of(task[number])
-            if _fits(engine, question, limit):
-                self._questions.append(number)
-                digest.update(repr(question.as_dicts()).encode())
+        self._questions = [number for number, _ in prompts_that_fit(engine.tokenizer, task, range(len(task)), limit)]
         self.left_out = len(task) - len(self._questions)
         """Questions that do not fit into the context."""
         if not self._questions:
@@ -270,6 +263,9 @@ class RolloutLoader(Rows):
                 f"none of the {len(task)} questions of {task.name} fits into {limit} tokens: take a model with a "
                 f"longer context, or smaller max_tokens"
             )
+        digest = hashlib.sha256()
+        for number in self._questions:
+            digest.update(repr(question_of(task[number]).as_dicts()).encode())
         self.fingerprint = digest.hexdigest()
         self._plan_epoch()
 
@@ -327,12 +323,3 @@ class RolloutLoader(Rows):
     def _plan_epoch(self) -> None:
         """Order the questions of this epoch."""
         self._order = shuffled(len(self._questions), self.seed, self._epoch)
-
-
-def _fits(engine: Engine, question: Conversation, limit: int) -> bool:
-    """Say whether at least the last message of a question fits."""
-    try:
-        fit_prompt(engine.tokenizer, question, limit)
-    except InputError:
-        return False
-    return True

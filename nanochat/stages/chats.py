@@ -12,14 +12,14 @@ from typing import Any
 
 from nanochat.checkpoint import check_writable, load_model
 from nanochat.common import InputError, Runtime
-from nanochat.conversation import Rendered, render
+from nanochat.conversation import Message, Rendered, parse_answer, render
 from nanochat.corpora import Corpus, load_corpus
 from nanochat.dataloader import ConversationLoader, load_tokens, shuffled
 from nanochat.distributed import together
 from nanochat.engine import Engine
-from nanochat.evaluate import question_of, score_chats, score_text
+from nanochat.evaluate import answer_room, prompts_that_fit, question_of, score_chats, score_text
 from nanochat.gpt import GPT
-from nanochat.stages.models import TRAINED, find_model, find_run, run_folder, run_tokenizer
+from nanochat.stages.models import TRAINED, find_model, find_run, maker, run_folder, run_tokenizer
 from nanochat.stages.training import RunSettings, check_least, describe_runtime, settle_dtype, train
 from nanochat.tasks import Task, load_task
 from nanochat.tokenizer import Tokenizer
@@ -127,7 +127,7 @@ def load_origin(
     if folder is None:
         raise InputError(
             f"there is no {' or '.join(among)} model to go on from{f' of the run {run}' if run else ''}: train one "
-            f"with python -m scripts.base_train, or name one with --source"
+            f"with {maker(among[0])}, or name another one with --source"
         )
     tokenizer = run_tokenizer(folder)
     model = load_model(folder, None, runtime, tokenizer.fingerprint)
@@ -212,8 +212,7 @@ def learn_from_chats(
         corpus = load_corpus(text) if text is not None and text_share else None
     folder = run_folder(stage, name)
     with together(f"write to {folder}"):
-        if runtime.is_main:
-            check_writable(folder, None if settings.resume else 0)
+        check_writable(folder, None if settings.resume else 0)
     gpu = runtime.device.type != "cpu"
     rows = settings.device_batch_size or (32 if gpu else 8)
     length = model.config.sequence_len
@@ -288,13 +287,17 @@ def show_answers(engine: Engine, tasks: Sequence[Task], limit: int = 6) -> None:
         tasks: Where the questions come from.
         limit: The most questions.
     """
+    room = answer_room(engine.model.config.sequence_len)
     for task in tasks[:limit]:
-        conversation = question_of(task[0])
-        answer = engine.answer(conversation, temperature=0)
-        print(f"\n{task.name}\n  > {indented(conversation.messages[-1].text)}\n  {indented(spoken(answer))}")
+        fitting = prompts_that_fit(engine.tokenizer, task, range(len(task)), engine.model.config.sequence_len - room)
+        for number, prompt in fitting:
+            answer = parse_answer(engine.tokenizer, engine.generate(prompt, max_tokens=room, temperature=0)[0])
+            asked = question_of(task[number]).messages[-1].text
+            print(f"\n{task.name}\n  > {indented(asked)}\n  {indented(spoken(answer))}")
+            break
 
 
-def spoken(message: Any) -> str:
+def spoken(message: Message) -> str:
     """Write a message as a line to read, with its calculations in brackets.
 
     Args:

@@ -35,6 +35,20 @@ def run_folder(stage: str, run: str) -> Path:
     return base_dir() / stage / run
 
 
+def maker(stage: str) -> str:
+    """Return the command that makes the model of a stage, for a message that says what to do.
+
+    Args:
+        stage: ``base``, ``mid``, ``sft`` or ``rl``.
+
+    Example:
+        >>> maker("sft")
+        'python -m scripts.chat_sft'
+    """
+    name = {"base": "base_train", "mid": "mid_train", "sft": "chat_sft", "rl": "chat_rl"}[stage]
+    return f"python -m scripts.{name}"
+
+
 def last_run(stage: str) -> str | None:
     """Name the run of a stage that was saved last; None if there is none.
 
@@ -91,7 +105,7 @@ def find_run(source: str = "auto", run: str | None = None, among: tuple[str, ...
         name = last_run(source) if run is None else run
         if name is None or not list_steps(run_folder(source, name)):
             where = base_dir() / source if name is None else run_folder(source, name)
-            raise InputError(f"{where} holds no checkpoint: make one with {_maker(source)}")
+            raise InputError(f"{where} holds no checkpoint: make one with {maker(source)}")
         return run_folder(source, name)
     path = Path(source).expanduser()
     if not path.is_dir():
@@ -142,7 +156,7 @@ def find_model(
     if folder is None:
         if run is not None or step is not None:
             raise InputError(
-                f"no stage has a run {run or 'at all'} in {base_dir()}: train one with {_maker('base')}, or leave out "
+                f"no stage has a run {run or 'at all'} in {base_dir()}: train one with {maker('base')}, or leave out "
                 f"--run and --step to take what there is"
             )
         return _shipped(runtime)
@@ -150,12 +164,6 @@ def find_model(
     tokenizer = run_tokenizer(folder)
     model = load_model(folder, saved.step, runtime, tokenizer.fingerprint)
     return model, tokenizer, str(saved.path)
-
-
-def _maker(stage: str) -> str:
-    """Name the command that makes the model of a stage."""
-    name = {"base": "base_train", "mid": "mid_train", "sft": "chat_sft", "rl": "chat_rl"}[stage]
-    return f"python -m scripts.{name}"
 
 
 def _placed(model: GPT, runtime: Runtime | None) -> GPT:
