@@ -375,7 +375,7 @@ def create_app(
 
     @app.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
-        return static(request, "index.html")
+        return await static(request, "index.html")
 
     @app.api_route("/static/{name}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:
