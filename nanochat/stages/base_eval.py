@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nanochat.checkpoint import load_model, read_saved
-from nanochat.common import InputError, detect_runtime
+from nanochat.common import InputError, Runtime, detect_runtime
 from nanochat.corpora import load_corpus
+from nanochat.distributed import distributed, together
 from nanochat.engine import Engine, check_sampling
 from nanochat.evaluate import score_text, xz_bits_per_byte
 from nanochat.stages.flags import parse_flags
@@ -28,7 +29,7 @@ class Settings:
     step: int | None = None
     """Which checkpoint; if not given, the newest."""
     data: str = "stories"
-    """The corpus whose held-out documents are read: stories, wiki, pydoc, shards, a folder, or several as in stories+wiki."""
+    """The corpus whose held-out text is read: stories, wiki, pydoc, shards, a folder, or several as in stories+wiki."""
     max_documents: int = 500
     """The most documents that are read."""
     num_samples: int = 4
@@ -57,11 +58,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Load, measure, and print samples."""
     settings = parse_flags(Settings, argv, "nanochat base-eval", __doc__)
     runtime = detect_runtime(settings.device, "float32")
-    folder = run_folder("base", settings.run)
-    saved = read_saved(folder, settings.step)
-    tokenizer = Tokenizer.load(tokenizer_path())
-    model = load_model(folder, saved.step, runtime, tokenizer.fingerprint)
-    corpus = load_corpus(settings.data)
+    with distributed(runtime):
+        report(settings, runtime)
+
+
+def report(settings: Settings, runtime: Runtime) -> None:
+    """Measure a model and print the result; several processes share the held-out text.
+
+    Args:
+        settings: The flags.
+        runtime: Where to compute.
+    """
+    with together("read the model and the data"):
+        folder = run_folder("base", settings.run)
+        saved = read_saved(folder, settings.step)
+        tokenizer = Tokenizer.load(tokenizer_path())
+        model = load_model(folder, saved.step, runtime, tokenizer.fingerprint)
+        corpus = load_corpus(settings.data)
     documents = [text for text, _ in zip(corpus.documents("val"), range(settings.max_documents), strict=False)]
     score = score_text(model, tokenizer, documents)
     print(f"model       {saved.path}")

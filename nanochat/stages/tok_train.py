@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from nanochat.common import InputError
+from nanochat.common import InputError, place_among_processes
 from nanochat.corpora import load_corpus
 from nanochat.stages.flags import parse_flags
 from nanochat.tokenizer import SPECIAL_TOKENS, Tokenizer, Trainer, tokenizer_path
@@ -30,7 +30,7 @@ class Settings:
     vocab_size: int = 4096
     """How many tokens to have, the 256 bytes and the nine special tokens included."""
     data: str = "wiki"
-    """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or some of them as in stories+wiki."""
+    """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or several as in stories+wiki."""
     trainer: Trainer = "rust"
     """Who trains: rust (rustbpe) or python (the readable one, slower); both give the same tokens."""
     max_characters: int = 2_000_000_000
@@ -61,8 +61,11 @@ class Counted:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train, measure, save."""
+    """Train, measure, save; under torchrun, the first process does it and the others have nothing to do."""
     settings = parse_flags(Settings, argv, "nanochat tok-train", __doc__)
+    rank, _, _ = place_among_processes()
+    if rank > 0:
+        return
     logging.getLogger("rustbpe").setLevel(logging.WARNING)  # it reports every percent of its work
     corpus = load_corpus(settings.data)
     texts = Counted(corpus.documents("train"), settings.max_characters)
