@@ -20,6 +20,7 @@ module                              what flows through it
 :mod:`nanochat.calculator`          the arithmetic that the engine does for the model
 :mod:`nanochat.tasks`               questions with answers, and a judge
 :mod:`nanochat.evaluate`            how good the model is
+:mod:`nanochat.core`                what a base model knows, as one published number
 :mod:`nanochat.report`              the record of a run, and its report card
 :mod:`nanochat.tiny`                the recipe of the model that the site trains
 :mod:`nanochat.terminal`            what may be shown on a terminal

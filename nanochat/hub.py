@@ -169,7 +169,7 @@ def fetch(
     size: int | None = None,
     progress: Progress | None = None,
     tries: int = TRIES,
-    pause: float = PAUSE,
+    pause: float | None = None,
     timeout: float = TIMEOUT,
 ) -> Path:
     """Get a file: whole and checked in its place, or not at all.
@@ -186,7 +186,7 @@ def fetch(
         size: The bytes that the file must have.
         progress: Told how far it is.
         tries: How often to try in all. A file that does not exist (404) and other refusals are not tried again.
-        pause: Seconds before the second try, doubled before each further one; 0 for none.
+        pause: Seconds before the second try, doubled before each further one; 0 for none, None for :data:`PAUSE`.
         timeout: Seconds without a sign of life after which a try has failed.
 
     Returns:
@@ -231,7 +231,7 @@ def fetch_all(
     downloads: Sequence[Download],
     workers: int = 4,
     tries: int = TRIES,
-    pause: float = PAUSE,
+    pause: float | None = None,
     timeout: float = TIMEOUT,
     title: str = "download",
 ) -> dict[Path, str]:
@@ -303,10 +303,11 @@ class _Bar:
 
 
 def _fetch(
-    wanted: Download, progress: Progress | None, tries: int, pause: float, timeout: float, stop: threading.Event
+    wanted: Download, progress: Progress | None, tries: int, pause: float | None, timeout: float, stop: threading.Event
 ) -> Path:
     """Do the work of :func:`fetch` until ``stop`` is set."""
     destination = wanted.destination
+    pause = PAUSE if pause is None else pause
     if urlsplit(wanted.url).scheme not in ("http", "https"):
         raise DownloadError(f"{wanted.url!r} is no address to fetch from: use http:// or https://")
     if tries < 1:
@@ -579,7 +580,9 @@ def _value(path: Path, number: int, row: Mapping[str, Any], name: str, kind: typ
     right = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
     if not right:
         found = "is missing" if value is None else f"is {type(value).__name__}, not {kind.__name__}"
-        raise InputError(f"{path}, row {number}, column {name!r} {found}: fetch the file again, or correct the row")
+        raise InputError(
+            f"{path}, row {number}, column {name!r} {found}: correct the row, or delete the file and fetch it again"
+        )
     return value
 
 
@@ -589,7 +592,9 @@ def _jsonl_rows(path: Path, columns: Mapping[str, type] | None) -> Iterator[dict
             try:
                 row = json.loads(line)
             except ValueError as error:  # wrong JSON, or bytes that are no UTF-8
-                raise InputError(f"{path}, row {number} is not JSON ({error}): fetch the file again") from error
+                raise InputError(
+                    f"{path}, row {number} is not JSON ({error}): delete the file and fetch it again"
+                ) from error
             if not isinstance(row, dict):
                 raise InputError(f"{path}, row {number} is {type(row).__name__}: each line must be a JSON object")
             yield row
@@ -624,7 +629,9 @@ def open_parquet(path: Path | str, columns: Sequence[str] = ()) -> Iterator[Any]
     try:
         table = pyarrow.parquet.ParquetFile(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a whole parquet file ({_first_line(error)}): download it again") from error
+        raise InputError(
+            f"{path} is not a whole parquet file ({_first_line(error)}): delete it and download it again"
+        ) from error
     with table:
         names = table.schema_arrow.names
         for column in columns:
@@ -636,7 +643,9 @@ def open_parquet(path: Path | str, columns: Sequence[str] = ()) -> Iterator[Any]
             yield table
         except (pyarrow.ArrowException, OSError) as error:
             where = f", column {', '.join(map(repr, columns))}," if columns else ""
-            raise InputError(f"{path}{where} is damaged ({_first_line(error)}): download it again") from error
+            raise InputError(
+                f"{path}{where} is damaged ({_first_line(error)}): delete it and download it again"
+            ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -44,7 +44,7 @@ class ShardedSet:
         """Describe the first ``n`` shards for training, and the held-out one.
 
         Args:
-            n: How many shards for training, from 0; -1 means all.
+            n: How many shards for training; 0 for nothing at all, -1 for all.
 
         Returns:
             What to fetch, in the order of the numbers.
@@ -59,7 +59,8 @@ class ShardedSet:
         most = self.n_shards - self.holds_out_last
         if not -1 <= n <= most:
             raise InputError(f"{n} shards of {self.name} cannot be had: ask for 0 to {most}, or -1 for all")
-        numbers = [*range(most if n == -1 else n), *([self.n_shards - 1] if self.holds_out_last else [])]
+        held_out = [self.n_shards - 1] if self.holds_out_last and n else []
+        numbers = [*range(most if n == -1 else n), *held_out]
         return [Download.of(self.dataset, self.pattern.format(number)) for number in numbers]
 
     def here(self) -> tuple[list[Path], list[Path]]:
