@@ -175,7 +175,7 @@ def xz_bits_per_byte(documents: Iterable[str]) -> float:
 # Chats and tasks -------------------------------------------------------------------------------------------------
 
 ANSWER_TOKENS = 256
-"""Tokens that an answer may take where nothing else is said; half of the context if that is less."""
+"""Tokens that an answer may take where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -218,21 +218,39 @@ class TaskScore:
         return math.sqrt(self.mean_reward * (1 - self.mean_reward) / self.total)
 
 
-def answer_room(context: int, max_tokens: int | None = None) -> int:
-    """Say how many tokens of a context are kept for the answer.
+def prompt_room(context: int, max_tokens: int | None = None) -> int:
+    """Say how many tokens a prompt may take, so that an answer fits behind it.
 
     Args:
         context: T, the tokens that the model can read at once.
+        max_tokens: The most tokens of the answer; None means :data:`ANSWER_TOKENS`.
+
+    Returns:
+        Tokens: the context less those of the answer, for which a quarter of the context is kept at most.
+
+    Example:
+        >>> prompt_room(2048), prompt_room(256), prompt_room(256, 40)
+        (1792, 192, 216)
+    """
+    return context - min(ANSWER_TOKENS if max_tokens is None else max_tokens, context // 4)
+
+
+def answer_room(context: int, prompt: Sequence[int], max_tokens: int | None = None) -> int:
+    """Say how many tokens the answer to a prompt may take.
+
+    Args:
+        context: T, the tokens that the model can read at once.
+        prompt: The tokens of the prompt.
         max_tokens: What was asked for; None means :data:`ANSWER_TOKENS`.
 
     Returns:
-        Tokens, half of the context at most.
+        Tokens, no more than fit behind the prompt.
 
     Example:
-        >>> answer_room(2048), answer_room(256), answer_room(256, 40)
-        (256, 128, 40)
+        >>> answer_room(256, [0] * 100), answer_room(256, [0] * 100, 40)
+        (156, 40)
     """
-    return min(ANSWER_TOKENS if max_tokens is None else max_tokens, context // 2)
+    return min(ANSWER_TOKENS if max_tokens is None else max_tokens, context - len(prompt))
 
 
 def question_of(conversation: Conversation) -> Conversation:
@@ -300,7 +318,7 @@ def score_task(
         task: Questions, and rewards for answers.
         limit: Ask the first ones only; None asks all.
         batch_size: Questions with choices that are read at once.
-        max_tokens: The most tokens of a written answer; None leaves it to :func:`answer_room`.
+        max_tokens: The most tokens of a written answer; None means :data:`ANSWER_TOKENS`.
         on_answer: Called with the number of the question, the answer and its reward, on the process that asked.
 
     Returns:
@@ -395,8 +413,9 @@ def _write(
 ) -> Iterable[tuple[int, Message, bool]]:
     """Yield the written answers: number, answer, and whether its form is right."""
     engine = Engine(model, tokenizer)
-    room = answer_room(model.config.sequence_len, max_tokens)
-    for number, prompt in prompts_that_fit(tokenizer, task, numbers, model.config.sequence_len - room):
+    context = model.config.sequence_len
+    for number, prompt in prompts_that_fit(tokenizer, task, numbers, prompt_room(context, max_tokens)):
+        room = answer_room(context, prompt, max_tokens)
         ids = [step.tokens[0] for step in engine.stream(prompt, max_tokens=room, temperature=0)]
         yield number, parse_answer(tokenizer, ids), is_well_formed(tokenizer, ids)
 

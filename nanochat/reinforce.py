@@ -43,7 +43,7 @@ from nanochat.common import IGNORED, InputError
 from nanochat.conversation import fit_prompt, parse_answer
 from nanochat.dataloader import Rows, shuffled
 from nanochat.engine import Engine, check_sampling
-from nanochat.evaluate import answer_room, checked_reward, is_well_formed, prompts_that_fit, question_of
+from nanochat.evaluate import answer_room, checked_reward, is_well_formed, prompt_room, prompts_that_fit, question_of
 from nanochat.tasks import Task
 
 
@@ -107,7 +107,7 @@ def roll_out(
         task: Gives question and rewards.
         number: The number of the question.
         num_samples: How many answers.
-        max_tokens: The most tokens of an answer; None leaves it to :func:`nanochat.evaluate.answer_room`.
+        max_tokens: The most tokens of an answer; None means :data:`nanochat.evaluate.ANSWER_TOKENS`.
         temperature: See :func:`nanochat.engine.next_token_probabilities`.
         top_k: See :func:`nanochat.engine.next_token_probabilities`.
         seed: Seed of the draws.
@@ -119,8 +119,8 @@ def roll_out(
         InputError: If the question does not fit into the context, or a reward is not a number from 0 to 1.
     """
     context = engine.model.config.sequence_len
-    room = answer_room(context, max_tokens)
-    prompt, _ = fit_prompt(engine.tokenizer, question_of(task[number]), context - room)
+    prompt, _ = fit_prompt(engine.tokenizer, question_of(task[number]), prompt_room(context, max_tokens))
+    room = answer_room(context, prompt, max_tokens)
     answers: list[list[int]] = [[] for _ in range(num_samples)]
     forced: list[list[bool]] = [[] for _ in range(num_samples)]
     settings = {"max_tokens": room, "temperature": temperature, "top_k": top_k, "seed": seed}
@@ -198,7 +198,7 @@ class Sampling:
     num_samples: int = 8
     """Answers to each question, at least 2: one alone is always its own mean."""
     max_tokens: int | None = None
-    """The most tokens of an answer; None leaves it to :func:`nanochat.evaluate.answer_room`."""
+    """The most tokens of an answer; None means :data:`nanochat.evaluate.ANSWER_TOKENS`."""
     temperature: float = 1.0
     """Temperature of the samples; at 1 they are those of the model itself."""
     top_k: int | None = None
@@ -254,7 +254,7 @@ class RolloutLoader(Rows):
         self.task, self.sampling = task, sampling
         self.tries = Tries()
         """What came of the batches since the tries were last taken (:meth:`take_tries`)."""
-        limit = engine.model.config.sequence_len - answer_room(engine.model.config.sequence_len, sampling.max_tokens)
+        limit = prompt_room(engine.model.config.sequence_len, sampling.max_tokens)
         self._questions = [number for number, _ in prompts_that_fit(engine.tokenizer, task, range(len(task)), limit)]
         self.left_out = len(task) - len(self._questions)
         """Questions that do not fit into the context."""

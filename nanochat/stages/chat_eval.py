@@ -38,7 +38,7 @@ class Settings:
     limit: int = 100
     """The most questions of each task."""
     max_tokens: int | None = None
-    """The most tokens of an answer; if not given, 256, or half of the context if that is less."""
+    """The most tokens of an answer; if not given, 256; no more than fit into the context."""
     batch_size: int = 16
     """Questions with choices that are read at once."""
     show: int = 0

@@ -45,7 +45,7 @@ class Settings(RunSettings):
     total_batch_size: int | None = None
     """Leave it out: the batch follows from --questions and --samples."""
     max_tokens: int | None = None
-    """The most tokens of an answer; if not given, 256, or half of the context if that is less."""
+    """The most tokens of an answer; if not given, 256; no more than fit into the context."""
     temperature: float = 1.0
     """Temperature of the samples; at 1 they are those of the model itself."""
     top_k: int | None = None

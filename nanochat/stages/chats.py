@@ -17,7 +17,7 @@ from nanochat.corpora import Corpus, load_corpus
 from nanochat.dataloader import ConversationLoader, load_tokens, shuffled
 from nanochat.distributed import together
 from nanochat.engine import Engine
-from nanochat.evaluate import answer_room, prompts_that_fit, question_of, score_chats, score_text
+from nanochat.evaluate import answer_room, prompt_room, prompts_that_fit, question_of, score_chats, score_text
 from nanochat.gpt import GPT
 from nanochat.stages.models import TRAINED, find_model, find_run, maker, run_folder, run_tokenizer
 from nanochat.stages.training import RunSettings, check_least, describe_runtime, settle_dtype, train
@@ -287,11 +287,13 @@ def show_answers(engine: Engine, tasks: Sequence[Task], limit: int = 6) -> None:
         tasks: Where the questions come from.
         limit: The most questions.
     """
-    room = answer_room(engine.model.config.sequence_len)
+    context = engine.model.config.sequence_len
     for task in tasks[:limit]:
-        fitting = prompts_that_fit(engine.tokenizer, task, range(len(task)), engine.model.config.sequence_len - room)
+        fitting = prompts_that_fit(engine.tokenizer, task, range(len(task)), prompt_room(context))
         for number, prompt in fitting:
-            answer = parse_answer(engine.tokenizer, engine.generate(prompt, max_tokens=room, temperature=0)[0])
+            answer = parse_answer(
+                engine.tokenizer, engine.generate(prompt, max_tokens=answer_room(context, prompt), temperature=0)[0]
+            )
             asked = question_of(task[number]).messages[-1].text
             print(f"\n{task.name}\n  > {indented(asked)}\n  {indented(spoken(answer))}")
             break
