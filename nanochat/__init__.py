@@ -24,7 +24,7 @@ module                              what flows through it
 :mod:`nanochat.report`              the record of a run, and its report card
 :mod:`nanochat.tiny`                the recipe of the model that the site trains
 :mod:`nanochat.terminal`            what may be shown on a terminal
-:mod:`nanochat.interop`             checkpoints for other libraries
+:mod:`nanochat.interop`             models that leave and come, and the shipped one
 :mod:`nanochat.stages`              the commands
 ==================================  ==========================================================
 """

@@ -245,6 +245,7 @@ def to_transformers(model: GPT, tokenizer: Tokenizer | None = None) -> Any:
     if tokenizer:
         # Not <|bos|>: generate() may hide pad tokens from attention, and every prompt starts with <|bos|>.
         other.generation_config.pad_token_id = ends[0]
+        other.generation_config._from_model_config = False  # it is complete, and not to be derived again
     ours = model.state_dict()
     other.load_state_dict({theirs: ours[name].float().cpu() for name, theirs in weight_names(config.n_layer)})
     return other.eval()
@@ -331,7 +332,8 @@ def export_folder(
     _refuse_broken(model.state_dict(), "exported")
     other = to_transformers(model, tokenizer).to(dtype)
     with _whole_folder(Path(folder), "exported") as draft:
-        other.save_pretrained(draft)
+        with _quiet():
+            other.save_pretrained(draft)
         if tokenizer:
             to_transformers_tokenizer(tokenizer, model.config.sequence_len).save_pretrained(draft)
             path = draft / "tokenizer_config.json"
@@ -1115,6 +1117,20 @@ def _transformers() -> Any:
             f"pip install --upgrade transformers"
         )
     return transformers
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the library draw no progress bars for a moment: a stage prints what came of it."""
+    from transformers.utils import logging
+
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
 def _version() -> str:

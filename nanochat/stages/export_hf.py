@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from nanochat.checkpoint import read_saved
 from nanochat.common import DTYPES, base_dir, detect_runtime
 from nanochat.corpora import Corpus, load_corpus
 from nanochat.evaluate import score_text, xz_bits_per_byte
@@ -104,7 +105,12 @@ def learnt(step: Path) -> tuple[dict[str, str], list[str]]:
         Stage, data and scores in words, and whom to thank for the data.
     """
     stage, run = step.parts[-3:-1]
-    facts = {"trained": f"stage {stage}, run {run}, step {int(step.name[5:]):,}"}
+    saved = read_saved(step.parent, int(step.name[5:]))
+    facts = {"trained": f"stage {stage}, run {run}, step {saved.step:,}"}
+    if saved.step and stage != "rl":  # there a step reads what the model wrote
+        facts["trained"] += f", {saved.step * saved.plan.total_batch_size:,} tokens in this stage"
+    if "imported_from" in saved.notes:
+        facts["imported from"] = str(saved.notes["imported_from"])
     credits: dict[str, None] = {}
     for name in TRAINED[: TRAINED.index(stage) + 1] if stage in TRAINED else ():
         for line in read_metrics(step.parents[2] / name / run):
