@@ -478,10 +478,19 @@ class StageRun:
         return newest
 
     def samples(self) -> list[dict[str, Any]]:
-        """Return what the model wrote at the newest step at which it was asked."""
-        found = [line for line in self.lines if line["kind"] == "sample" and isinstance(line.get("text"), str)]
-        last = max((line["step"] for line in found), default=0)
-        return [line for line in found if line["step"] == last]
+        """Return what the model wrote when each command asked it for the last time."""
+        newest: dict[str, list[dict[str, Any]]] = {}
+        begun = set()
+        for line in self.lines:
+            if line["kind"] == "start":
+                begun.add(line["stage"])
+            elif line["kind"] == "sample" and isinstance(line.get("text"), str):
+                kept = newest.setdefault(line["stage"], [])
+                if line["stage"] in begun or (kept and kept[0]["step"] != line["step"]):
+                    kept.clear()
+                    begun.discard(line["stage"])
+                kept.append(line)
+        return [line for lines in newest.values() for line in lines]
 
     def times(self) -> dict[str, float]:
         """Return the seconds that each command spent on this folder."""
@@ -543,7 +552,17 @@ _TITLES = {
     "sft": "Fine-tuning on conversations",
     "rl": "Reinforcement learning",
 }
-_CURVES = {"loss": "Loss, nats per token", "bits_per_byte": "Bits per byte", "reward": "Reward"}
+_PICTURES = {
+    "loss": (
+        "Loss, nats per token",
+        {"training": ("train", "loss"), "held-out text": ("eval", "loss"), "held-out answers": ("eval", "answer_loss")},
+    ),
+    "bits-per-byte": ("Bits per byte", {"held-out text": ("eval", "bits_per_byte")}),
+    "reward": (
+        "Reward, from 0 to 1",
+        {"training": ("train", "reward"), "held-out questions": ("eval", "pass_rate")},
+    ),
+}
 _FIXED = ("stage", "kind", "step", "elapsed")
 
 
@@ -617,8 +636,8 @@ class Curves:
     def __str__(self) -> str:
         """Say in words what the picture shows."""
         told = (
-            f"{label} goes from {points[0][1]:.3f} at step {points[0][0]:,} to {points[-1][1]:.3f} at step "
-            f"{points[-1][0]:,}"
+            f"{label} {points[0][1]:.3f} at step {points[0][0]:,}"
+            + (f" and {points[-1][1]:.3f} at step {points[-1][0]:,}" if len(points) > 1 else "")
             for label, points in self.lines.items()
         )
         return f"{self.title}: " + "; ".join(told) + "."
@@ -771,18 +790,14 @@ def _data(run: list[StageRun]) -> Iterator[Block]:
 
 
 def _curves(run: list[StageRun]) -> Iterator[Curves]:
-    """Draw what changed from step to step, a picture for each stage and measurement."""
+    """Draw what changed from step to step, a picture for each stage and kind of measurement."""
     for stage in run:
-        for name, title in _CURVES.items():
-            if name == "loss" and stage.name == "rl":  # the loss of a policy gradient is not a measure of anything
+        for name, (title, wanted) in _PICTURES.items():
+            if name == "loss" and stage.name == "rl":  # that of a policy gradient measures nothing
                 continue
-            lines = {
-                label: points
-                for label, kind in (("while training", "train"), ("held out", "eval"))
-                if len(points := stage.curve(kind, name)) > 1
-            }
-            if lines:
-                yield Curves(f"{stage.name}-{name.replace('_', '-')}", f"{_TITLES[stage.name]}: {title}", lines)
+            lines = {label: points for label, what in wanted.items() if (points := stage.curve(*what))}
+            if any(len(points) > 1 for points in lines.values()):
+                yield Curves(f"{stage.name}-{name}", f"{_TITLES[stage.name]}: {title}", lines)
 
 
 def _scores(stages: list[StageRun]) -> Iterator[Block]:
@@ -809,7 +824,7 @@ def _score(task: str, value: float | None) -> str:
 _NO_SHARE = ("bits_per_byte", "loss", "core", "xz_bits_per_byte")
 
 
-def _samples(run: list[StageRun], most: int = 4) -> Iterator[Block]:
+def _samples(run: list[StageRun], most: int = 8) -> Iterator[Block]:
     """Show what the models wrote."""
     none = True
     for stage in run:
@@ -1019,9 +1034,12 @@ def _svg(curves: Curves, alone: bool = False) -> str:
     parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" {text.format("muted", "end")}>step</text>')
     for number, (label, points) in enumerate(curves.lines.items()):
         colour, left = SERIES[number % len(SERIES)], _LEFT + 170 * number
-        drawn = " ".join(place(x, y) for x, y in _thin(points))
+        drawn = [place(x, y) for x, y in _thin(points)]
+        for dot in drawn if len(drawn) < 25 else ():
+            x, y = dot.split(",")
+            parts.append(f'<circle cx="{x}" cy="{y}" r="3" style="fill:var(--{colour})"/>')
         parts.append(
-            f'<polyline points="{drawn}" fill="none" stroke-width="2" style="stroke:var(--{colour})"/>'
+            f'<polyline points="{" ".join(drawn)}" fill="none" stroke-width="2" style="stroke:var(--{colour})"/>'
             f'<line x1="{left}" x2="{left + 22}" y1="35" y2="35" stroke-width="3" style="stroke:var(--{colour})"/>'
             f'<text x="{left + 28}" y="39" {text.format("ink", "start")}>{html.escape(label)}</text>'
         )

@@ -266,12 +266,12 @@ def test_a_report_tells_what_there_is_and_what_is_not(run: Path, capsys: pytest.
         "Stories \\<b\\>; tokens: 1,234,567 | Somebody, CC BY-SA",
         "| arithmetic | – | – | – | 95.3 % |",
         "| bits per byte | – | – | – | 1.500 |",
-        "from 6.990 at step 1 to 2.000 at step 500",
+        "training 6.990 at step 1 and 2.000 at step 500; held-out text 5.000 at step 250 and 2.500",
         "- Mid-training was not run.",
         "- The model after base training was not scored.",
     ):
         assert part in text, part
-    assert "an early one" not in text and "at step 10" in text
+    assert "an early one" not in text and "at step 10" in text  # the reward
     assert (folder / "rl-reward.svg").exists() and not (folder / "rl-loss.svg").exists()
     assert text.count("cost") > 1 and "\\$" in text
 
@@ -304,7 +304,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
-        if tag not in ("meta", "line", "polyline", "img"):
+        if tag not in ("meta", "line", "polyline", "circle", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
