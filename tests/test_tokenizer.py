@@ -495,6 +495,20 @@ def test_tok_train_trains_and_saves(tmp_path, monkeypatch, capsys):
     assert Tokenizer.load(tmp_path / "tokenizer" / "tokenizer.json").vocab_size == 320
 
 
+def test_tok_train_reads_chats_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path))
+    words = ["tok-train", "--vocab-size=320", "--data=pydoc", "--max-characters=20000"]
+    assert stages.main(words) == 0
+    path = tmp_path / "tokenizer" / "tokenizer.json"
+    alone = Tokenizer.load(path)
+    assert stages.main(["tok-train", "--vocab-size=320", "--data=pydoc", "--tasks=letters:500"]) == 0
+    assert "and chats" in capsys.readouterr().out
+    question = 'How many times is the letter r in "strawberry"?'
+    assert len(Tokenizer.load(path).encode(question)) < len(alone.encode(question))
+    assert stages.main([*words, "--tasks=lettres"]) == 1
+    assert "did you mean letters" in capsys.readouterr().err
+
+
 def test_tok_train_stops_at_the_limit_and_trains_alike_with_both_trainers(tmp_path, capsys):
     made = []
     for trainer in ("rust", "python"):

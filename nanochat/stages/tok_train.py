@@ -11,11 +11,12 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from nanochat.common import InputError, place_among_processes
 from nanochat.corpora import load_corpus
+from nanochat.stages.chats import load_tasks, parse_tasks
 from nanochat.stages.flags import parse_flags
 from nanochat.tokenizer import SPECIAL_TOKENS, Tokenizer, Trainer, tokenizer_path
 
@@ -31,6 +32,8 @@ class Settings:
     """How many tokens to have, the 256 bytes and the nine special tokens included."""
     data: str = "wiki"
     """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or several as in stories+wiki."""
+    tasks: str | None = None
+    """Tasks whose chats are read too, with commas between, so that their words get tokens; none if not given."""
     trainer: Trainer = "rust"
     """Who trains: rust (rustbpe) or python (the readable one, slower); both give the same tokens."""
     max_characters: int = 2_000_000_000
@@ -41,6 +44,19 @@ class Settings:
     def __post_init__(self) -> None:
         if self.max_characters < 1:
             raise InputError(f"--max-characters={self.max_characters} must be at least 1")
+        if self.tasks is not None:
+            parse_tasks(self.tasks)
+
+
+def chat_texts(tasks: str | None) -> Iterator[str]:
+    """Yield what is said in the training chats of some tasks, a chat as one text.
+
+    Args:
+        tasks: Their names, with commas between, each possibly with a colon and a number; None for none.
+    """
+    for task in load_tasks(tasks, "train") if tasks else ():
+        for number in range(len(task)):
+            yield "\n".join(part.text for message in task[number].messages for part in message.parts)
 
 
 class Counted:
@@ -71,9 +87,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     texts = Counted(corpus.documents("train"), settings.max_characters)
 
     started = time.perf_counter()
-    tokenizer = Tokenizer.train(texts, settings.vocab_size, trainer=settings.trainer)
+    tokenizer = Tokenizer.train(chain(texts, chat_texts(settings.tasks)), settings.vocab_size, trainer=settings.trainer)
     seconds = time.perf_counter() - started
-    print(f"corpus      {corpus.title}: {texts.documents:,} documents, {texts.bytes:,} bytes")
+    print(
+        f"corpus      {corpus.title}{' and chats' if settings.tasks else ''}: {texts.documents:,} documents, {texts.bytes:,} bytes"
+    )
     print(
         f"vocabulary  {tokenizer.vocab_size:,} tokens: 256 bytes, {len(tokenizer.merges):,} merges, "
         f"{len(SPECIAL_TOKENS)} special; trained by {settings.trainer} in {seconds:.1f} s"
