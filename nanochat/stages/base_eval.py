@@ -1,7 +1,7 @@
 """Measure a base model: bits per byte on held-out text, beside a file compressor, and samples to read.
 
 The same held-out text is packed by ``xz -9``, which starts with no knowledge of the language: a yardstick that anyone
-can repeat.
+can repeat. Where ``python -m scripts.download --core`` has fetched the questions of CORE, they are asked too.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ from dataclasses import dataclass
 
 from nanochat.checkpoint import load_model, read_saved
 from nanochat.common import InputError, Runtime, detect_runtime
+from nanochat.core import bundle_folder, evaluate_core
 from nanochat.corpora import load_corpus
 from nanochat.distributed import distributed, together
 from nanochat.engine import Engine, check_sampling
 from nanochat.evaluate import score_text, xz_bits_per_byte
+from nanochat.report import RunRecord
 from nanochat.stages.flags import parse_flags
 from nanochat.stages.models import run_folder
 from nanochat.tokenizer import Tokenizer, tokenizer_path
+
+CORE_QUESTIONS = 500
+"""Questions of each task of CORE that are asked on a GPU."""
+CORE_QUESTIONS_CPU = 20
+"""Questions of each task of CORE that are asked on a CPU: some minutes for a small model."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,9 @@ class Settings:
     """The corpus whose held-out text is read: stories, wiki, pydoc, shards, a folder, or several as in stories+wiki."""
     max_documents: int = 500
     """The most documents that are read."""
+    core_questions: int | None = None
+    """Questions of each task of CORE, where they have been fetched; -1 asks all, 0 none. If not given, 20 on a CPU and
+    500 elsewhere."""
     num_samples: int = 4
     """How many samples to print."""
     max_tokens: int = 150
@@ -48,8 +58,9 @@ class Settings:
     """Where to compute: auto, cpu, cuda, or mps."""
 
     def __post_init__(self) -> None:
-        for name, least in (("max_documents", 1), ("num_samples", 0), ("max_tokens", 1), ("seed", 0)):
-            if getattr(self, name) < least:
+        least_values = {"max_documents": 1, "core_questions": -1, "num_samples": 0, "max_tokens": 1, "seed": 0}
+        for name, least in least_values.items():
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise InputError(f"--{name.replace('_', '-')}={getattr(self, name)} must be at least {least}")
         check_sampling(self.temperature, self.top_k, vocab_size=1)
 
@@ -83,7 +94,19 @@ def report(settings: Settings, runtime: Runtime) -> None:
         print(f"            {corpus.credit}")
     print(f"this model  {score.bits_per_byte:.3f} bits per byte ({score.loss:.3f} nats per token)")
     print(f"xz -9       {xz_bits_per_byte(documents):.3f} bits per byte")
+    record = RunRecord(folder, settings, runtime, stage="base-eval")
+    record.log("score", saved.step, **{f"bits per byte of {corpus.name}": score.bits_per_byte})
+    questions = settings.core_questions
+    if questions is None and not bundle_folder().exists():
+        print("CORE        not asked: python -m scripts.download --core fetches its questions")
+    elif questions != 0:
+        if questions is None:
+            questions = CORE_QUESTIONS_CPU if runtime.device.type == "cpu" else CORE_QUESTIONS
+        core = evaluate_core(model, tokenizer, max_per_task=None if questions == -1 else questions)
+        print(f"\n{core}")
+        record.log("score", saved.step, core=core.core)
     if not settings.num_samples:
+        record.close()
         return
     prompt = settings.prompt or ""
     room = model.config.sequence_len - 1 - len(tokenizer.encode(prompt))
@@ -97,3 +120,5 @@ def report(settings: Settings, runtime: Runtime) -> None:
     )
     for number, text in enumerate(samples, 1):
         print(f"\nsample {number}\n{text.strip()}")
+        record.log("sample", saved.step, prompt=prompt, text=text.strip())
+    record.close()
