@@ -43,6 +43,8 @@ class ARC(ChoiceTask):
         path = fetch_hub(DATASET, f"{PARTS[part]}/{split}-00000-of-00001.parquet")
         items = []
         for number, row in enumerate(read_rows(path, {"question": str, "choices": dict, "answerKey": str}), 1):
+            if not row["question"].strip():
+                raise bad_row(path, number, "question", "is blank")
             texts, labels = (row["choices"].get(field) for field in ("text", "label"))
             fine = all(
                 isinstance(each, list) and all(isinstance(text, str) for text in each) for each in (texts, labels)

@@ -56,7 +56,9 @@ class HumanEval(Task):
 
     def _score(self, item: dict[str, Any], asked: Conversation, answer: Message) -> float:
         program = find_program(answer.text, item["prompt"], item["entry_point"])
-        return float(run_program(program, f"{item['test']}\ncheck({item['entry_point']})\n").passed)
+        # Helpers that the prompt brings along go into the tests too, so that no program can change them there.
+        tests = f"{_helpers(item['prompt'], item['entry_point'])}\n{item['test']}\ncheck({item['entry_point']})\n"
+        return float(run_program(program, tests).passed)
 
 
 def find_program(answer: str, prompt: str, entry_point: str) -> str:
@@ -81,5 +83,10 @@ def find_program(answer: str, prompt: str, entry_point: str) -> str:
     fenced = re.search(r"```(?:[Pp]ython|py)?[ \t]*\n(.*?)(?:```|\Z)", answer, re.DOTALL)
     code = fenced[1] if fenced else answer
     if re.search(rf"^def {re.escape(entry_point)}\b", code, re.MULTILINE):
-        return prompt[: prompt.index(f"def {entry_point}(")] + code
+        return _helpers(prompt, entry_point) + code
     return prompt + code
+
+
+def _helpers(prompt: str, entry_point: str) -> str:
+    """Return what stands before the function that is to be completed."""
+    return prompt[: prompt.index(f"def {entry_point}(")]

@@ -40,6 +40,8 @@ class MMLU(ChoiceTask):
         path = fetch_hub(DATASET, FILES[split])
         items = []
         for number, row in enumerate(read_rows(path, {"question": str, "choices": list, "answer": int}), 1):
+            if not row["question"].strip():
+                raise bad_row(path, number, "question", "is blank")
             if len(row["choices"]) != 4 or not all(isinstance(option, str) for option in row["choices"]):
                 raise bad_row(path, number, "choices", "is not four texts")
             if not 0 <= row["answer"] < 4:

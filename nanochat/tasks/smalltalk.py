@@ -25,7 +25,7 @@ CREDIT = "chatterbot-corpus by Gunther Cox and contributors, BSD 3-Clause licenc
 
 _OWN = (
     (
-        ("Hello", "Hello!", "Hi", "Hi!", "Hi there!", "Hey!", "Hello there", "Good morning", "Good evening!",
+        ("Hello!", "Hi!", "Hi there!", "Hey!", "Hello there", "Good morning", "Good evening!",
          "Good day"),
         ("Hello! How can I help you?", "Hi! What would you like to know?", "Hello! It is nice to hear from you."),
     ),
@@ -104,15 +104,12 @@ _AVOID = frozenset("dumb jacquard neumann iron mask dutch admin met".split())
 
 @cache
 def openings() -> dict[str, tuple[str, ...]]:
-    """Return each opening with the answers that are good."""
-    found: dict[str, list[str]] = {}
-    for begin, answers in _OWN:
-        for opening in begin:
-            found.setdefault(opening, []).extend(answers)
-    for opening, answer in _from_package():
-        if answer not in found.setdefault(opening, []):
-            found[opening].append(answer)
-    return {opening: tuple(answers) for opening, answers in found.items()}
+    """Return each opening with the answers that are good; one that differs only in signs counts as the same."""
+    found: dict[tuple[str, ...], tuple[str, dict[str, None]]] = {}
+    own = ((opening, answer) for begin, answers in _OWN for opening in begin for answer in answers)
+    for opening, answer in (*own, *_from_package()):
+        found.setdefault(tuple(plain_words(opening)), (opening, {}))[1][answer] = None
+    return {opening: tuple(answers) for opening, answers in found.values()}
 
 
 class Smalltalk(Task):

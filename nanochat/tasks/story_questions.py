@@ -8,6 +8,7 @@ corpus has seen no story of the test.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from functools import cache
 
 from nanochat.conversation import Conversation, Message
@@ -29,8 +30,8 @@ class StoryQuestions(Task):
     """Questions about a story. The reward is 1 when the answer has the fact, and says nothing that is not so.
 
     An answer is right when the fact stands in it, all its other words stand in the question or in the grammar's own
-    reply (or are such as *it* and *was*), and it is hardly longer than that reply. So naming everybody, repeating the
-    story or the question, and saying *not Pip* earn nothing.
+    reply (or are such as *it* and *was*), none of them more often than there, and it is hardly longer than that reply.
+    So naming everybody, repeating the story or the question, and saying *not Pip* earn nothing.
 
     Args:
         split: ``"train"`` or ``"test"``.
@@ -85,7 +86,17 @@ def has_fact(answer: str, question: Question) -> bool:
         (True, False)
     """
     said, fact, reply = plain_words(answer), plain_words(question.answer), plain_words(question.reply)
-    known = {*fact, *reply, *plain_words(question.question), *_PLAIN}
-    places = range(len(said) - len(fact) + 1)
-    holds = any(said[place : place + len(fact)] == fact for place in places)
-    return holds and len(said) <= max(len(fact), len(reply)) + 3 and known.issuperset(said)
+    known = Counter(fact) | Counter(reply) | Counter(plain_words(question.question))
+    extra = (
+        Counter(said) - known
+    )  # words that neither says, or not so often, such as the first "not" in "not because not"
+    # What stands before the fact may not turn it around, as in "not Pip".
+    before = {"", *_PLAIN, *_before(fact, reply)}
+    holds = any(word in before for word in _before(fact, said))
+    return holds and len(said) <= max(len(fact), len(reply)) + 3 and _PLAIN.issuperset(extra)
+
+
+def _before(fact: list[str], words: list[str]) -> list[str]:
+    """Return the word before each place where the fact stands; the beginning is an empty word."""
+    places = range(len(words) - len(fact) + 1)
+    return [["", *words][place] for place in places if words[place : place + len(fact)] == fact]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from functools import cache
 
 from nanochat.conversation import Conversation
-from nanochat.corpora import WIKI_CREDIT, WikiItem, wiki_items
+from nanochat.corpora import WIKI_CREDIT, WikiItem, wiki_file, wiki_items
 from nanochat.tasks.base import LETTERS, ChoiceTask, check_split, in_split, multiple_choice, pick, plain_words
 
 ROUNDS = 2
@@ -18,7 +19,7 @@ ROUNDS = 2
 
 _QUESTIONS = (
     'Which description fits "{title}"?', 'What is meant by "{title}"?', "Which of these is {title}?",
-    'Choose the description of "{title}".',
+    'Choose the description of "{title}".', 'Find the right description of "{title}".',
 )  # fmt: skip
 
 
@@ -38,11 +39,11 @@ class WikiChoice(ChoiceTask):
 
     def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
         check_split(self.name, split)
-        items = [item for item in wiki_items() if item.description and not share_a_word(item.title, item.description)]
+        wiki_file()  # without the package, it says what to install
         self._descriptions: dict[str, list[str]] = defaultdict(list)
-        for item in items:
+        for item in _described():
             self._descriptions[item.topic].append(item.description)
-        items = [item for item in items if in_split(item.extract, split)]
+        items = [item for item in _described() if in_split(item.extract, split)]
         super().__init__(items, limit, seed, ROUNDS if split == "train" else 1)
 
     def _ask(self, item: WikiItem, rng: random.Random) -> Conversation:
@@ -55,6 +56,17 @@ class WikiChoice(ChoiceTask):
         right = int(rng.random() * 4)
         options[0], options[right] = options[right], options[0]
         return multiple_choice(pick(rng, _QUESTIONS).format(title=item.title), options, right)
+
+
+@cache
+def articles() -> tuple[WikiItem, ...]:
+    """Return the articles of the corpus ``wiki``, read once."""
+    return tuple(wiki_items())
+
+
+@cache
+def _described() -> list[WikiItem]:
+    return [item for item in articles() if item.description and not share_a_word(item.title, item.description)]
 
 
 def share_a_word(one: str, other: str) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 
 from nanochat.conversation import Conversation, Message
-from nanochat.corpora import WIKI_CREDIT, WikiItem, wiki_items
+from nanochat.corpora import WIKI_CREDIT, WikiItem, wiki_file
 from nanochat.tasks.base import Task, check_split, in_split, overlap, pick, vary
+from nanochat.tasks.wiki_choice import articles
 
 ROUNDS = 2
 """How often each training article comes, each time in another wording."""
@@ -38,11 +40,8 @@ class WikiWhatIs(Task):
 
     def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
         check_split(self.name, split)
-        items = [
-            (item, sentence)
-            for item in wiki_items()
-            if in_split(item.extract, split) and (sentence := first_sentence(item.extract))
-        ]
+        wiki_file()  # without the package, it says what to install
+        items = [item for item in _explained() if in_split(item[0].extract, split)]
         super().__init__(items, limit, seed, ROUNDS if split == "train" else 1)
 
     def _ask(self, item: tuple[WikiItem, str], rng: random.Random) -> Conversation:
@@ -56,6 +55,11 @@ class WikiWhatIs(Task):
 
     def _score(self, item: tuple[WikiItem, str], asked: Conversation, answer: Message) -> float:
         return overlap(answer.text, [item[1]], asked.messages[0].text)
+
+
+@cache
+def _explained() -> list[tuple[WikiItem, str]]:
+    return [(item, sentence) for item in articles() if (sentence := first_sentence(item.extract))]
 
 
 def first_sentence(text: str) -> str:
