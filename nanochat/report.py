@@ -559,7 +559,7 @@ _PICTURES = {
     ),
     "bits-per-byte": ("Bits per byte", {"held-out text": ("eval", "bits_per_byte")}),
     "reward": (
-        "Reward, from 0 to 1",
+        "Reward",
         {"training": ("train", "reward"), "held-out questions": ("eval", "pass_rate")},
     ),
 }
@@ -801,27 +801,35 @@ def _curves(run: list[StageRun]) -> Iterator[Curves]:
 
 
 def _scores(stages: list[StageRun]) -> Iterator[Block]:
-    """Put the scores of all stages into one table."""
+    """Put the scores of all stages into one table, and the shares of answers in the right form into another."""
     columns = {stage.name: stage.scores() for stage in stages}
     tasks = list(dict.fromkeys(task for scores in columns.values() for task in scores))
     if not tasks:
         yield Paragraph("No model of this run was scored: nanochat base-eval and nanochat chat-eval do that.")
         return
-    rows = tuple(
-        (task.replace("_", " "), *(_score(task, scores.get(task)) for scores in columns.values())) for task in tasks
+    forms = [task for task in tasks if task.endswith(_FORM)]
+    for title, chosen in (("score", [task for task in tasks if task not in forms]), ("right form", forms)):
+        rows = tuple(
+            (task.removesuffix(_FORM), *(_score(task, scores.get(task)) for scores in columns.values()))
+            for task in chosen
+        )
+        if rows:
+            yield Table((title, *columns), rows)
+    yield Paragraph(
+        "A score of 100 % means that every answer was right. An answer of the right form can be read as one, right or "
+        "wrong. A dash means that it was not measured."
     )
-    yield Table(("task", *columns), rows)
-    yield Paragraph("A share of 100 % means that every answer was right. A dash means that it was not measured.")
+
+
+_FORM = " (form)"
 
 
 def _score(task: str, value: float | None) -> str:
     """Write a score: a share as a percentage, anything else as a number."""
     if value is None:
         return "–"
-    return f"{value:.3f}" if task in _NO_SHARE or not 0 <= value <= 1 else f"{100 * value:.1f} %"
-
-
-_NO_SHARE = ("bits_per_byte", "loss", "core", "xz_bits_per_byte")
+    share = 0 <= value <= 1 and task != "core" and "bits per byte" not in task
+    return f"{100 * value:.1f} %" if share else f"{value:.3f}"
 
 
 def _samples(run: list[StageRun], most: int = 8) -> Iterator[Block]:
@@ -831,7 +839,7 @@ def _samples(run: list[StageRun], most: int = 8) -> Iterator[Block]:
         for number, line in enumerate(stage.samples()[:most]):
             none = False
             if not number:
-                yield Heading(3, f"After {_TITLES[stage.name].lower()}, step {line['step']:,}")
+                yield Heading(3, f"After {_TITLES[stage.name].lower()}")
             prompt = line.get("prompt")
             yield Verbatim((f"> {prompt}\n\n" if isinstance(prompt, str) and prompt else "") + line["text"])
     if none:
@@ -868,9 +876,16 @@ def _remarks(stages: list[StageRun], price: float | None) -> Iterator[str]:
             yield f"{title} stands at step {stage.saved.step:,} of {planned:,}."
         if not stage.scores():
             yield f"The model after {title.lower()} was not scored."
-        starts = [line for line in stage.lines if line["kind"] == "start" and line["stage"] == _COMMANDS[stage.name]]
-        if len(starts) > 1:
-            yield f"{title} was interrupted and went on {len(starts) - 1} times; the time counts all of it."
+        trained = [line for line in stage.lines if line["stage"] == _COMMANDS[stage.name]]
+        resumed = sum(map(_is_start, trained)) - 1
+        if resumed > 0:
+            yield f"{title} was interrupted and resumed ({resumed} times); the time counts all of it."
+        reasons = [line.get("why") for line in trained[-2:] if line["kind"] == "stopped"]
+        if reasons:
+            yield f"{title} ended with an error ({reasons[-1]})."
+        asked = [line["settings"].get("limit") for line in stage.lines if _is_start(line) and line["stage"] == _SCORER]
+        if asked and asked[-1]:
+            yield f"The tasks after {title.lower()} were scored with at most {asked[-1]:,} questions each."
     commits = list(dict.fromkeys(line.get("commit") for stage in stages for line in stage.lines if _is_start(line)))
     if len(commits) > 1:
         yield "The stages ran under different versions of the code: " + ", ".join(str(one) for one in commits)
@@ -878,7 +893,11 @@ def _remarks(stages: list[StageRun], price: float | None) -> Iterator[str]:
         yield "Some stage ran with changes to the code that were in no commit."
     if price is None:
         yield "The cost is left out, because no price for an hour was given (--price-per-hour)."
-    yield "A score comes from a limited number of questions: it says little about small differences."
+    yield "A score from few questions says little about small differences."
+    yield "Commands that keep no record, such as tok-train and download, are not counted in time and cost."
+
+
+_SCORER = "chat-eval"
 
 
 def _is_start(line: Mapping[str, Any]) -> bool:
@@ -993,7 +1012,7 @@ main{max-width:46rem;margin:0 auto;padding:1rem 1rem 4rem}
 h1{font-size:1.7rem;line-height:1.25}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
 .table{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line)}
-td{overflow-wrap:anywhere;min-width:4rem}th{color:var(--muted);font-weight:600}
+td{overflow-wrap:break-word;min-width:4rem;max-width:24rem}th{color:var(--muted);font-weight:600}
 pre{background:var(--panel);padding:.8rem 1rem;white-space:pre-wrap;overflow-wrap:anywhere;border-radius:.3rem}
 figure{margin:1.5rem 0}figcaption{color:var(--muted);font-size:.9rem}svg{width:100%;height:auto}
 """
@@ -1005,6 +1024,8 @@ def _svg(curves: Curves, alone: bool = False) -> str:
     """Draw curves; a picture that stands alone brings its colours along."""
     xs = [x for points in curves.lines.values() for x, _ in points]
     ys = [y for points in curves.lines.values() for _, y in points]
+    if curves.name.endswith("reward"):  # a share: its place between 0 and 1 is what matters
+        ys += [0.0, 1.0]
     x_ticks, y_ticks = _ticks(min(xs), max(xs)), _ticks(min(ys), max(ys))
     low_x, high_x = min(xs), max(max(xs), min(xs) + 1)
     low_y, high_y = min(y_ticks[0], min(ys)), max(y_ticks[-1], max(ys))

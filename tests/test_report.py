@@ -249,7 +249,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             record.log("train", step, loss=-0.1, reward=step / 10)
     with RunRecord(base / "rl" / "d4", {}, CPU, stage="chat-eval") as record:
         record.log("score", 10, arithmetic=0.5)
-        record.log("score", 10, arithmetic=0.953, bits_per_byte=1.5)
+        record.log("score", 10, **{"arithmetic": 0.953, "arithmetic (form)": 1.0, "bits per byte of wiki": 0.9})
     return base
 
 
@@ -265,7 +265,8 @@ def test_a_report_tells_what_there_is_and_what_is_not(run: Path, capsys: pytest.
         "| Reinforcement learning | 10 |",
         "Stories \\<b\\>; tokens: 1,234,567 | Somebody, CC BY-SA",
         "| arithmetic | – | – | – | 95.3 % |",
-        "| bits per byte | – | – | – | 1.500 |",
+        "| bits per byte of wiki | – | – | – | 0.900 |",
+        "| right form | base | mid | sft | rl |\n| --- | --- | --- | --- | --- |\n| arithmetic | – | – | – | 100.0 % |",
         "training 6.990 at step 1 and 2.000 at step 500; held-out text 5.000 at step 250 and 2.500",
         "- Mid-training was not run.",
         "- The model after base training was not scored.",
