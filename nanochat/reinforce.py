@@ -1,8 +1,8 @@
 r"""Learning from rewards: the model tries, each try gets a number, and what did better than usual becomes likelier.
 
 Fine-tuning shows the model what to say. Here nobody shows anything. The model answers a question several times by the
-throw of dice, a task gives each answer a reward from 0 to 1 (:meth:`nanochat.tasks.Task.reward`), and the answers to
-one question are compared with each other:
+throw of dice, a task gives each answer a reward from 0 to 1 (:meth:`nanochat.tasks.base.Task.reward`), and the answers
+to one question are compared with each other:
 
 .. math:: A_i = r_i - \frac{1}{n} \sum_j r_j \qquad
    \mathcal{L} = -\frac{1}{\text{tokens}} \sum_i \sum_t A_i \log p(\text{token}_{i,t})
