@@ -654,16 +654,17 @@ ARC = [
     science("Which is a gas?", "ice steam rain", "123", "2"),
     science("Which is a metal?", "tin wood wool salt", "ABCD", "A"),
     science("Which has legs?", "a b c d dog", "ABCDE", "E"),
+    science("Which is wet?", "sand wood rain rock", "ABCD", "C"),
 ]
 
 
 def test_arc(hub: Hub) -> None:
     put(hub, "allenai/ai2_arc", "ARC-Easy/train-00000-of-00001.parquet", ARC)
-    put(hub, "allenai/ai2_arc", "ARC-Challenge/test-00000-of-00001.parquet", ARC[:2])
+    put(hub, "allenai/ai2_arc", "ARC-Challenge/test-00000-of-00001.parquet", ARC[1:2])
     easy, challenge = load_task("arc-easy", "train"), load_task("arc-challenge", "test")
-    assert easy.choices == tuple("ABCDE") and challenge.choices == tuple("ABCD") and len(easy) == 3
-    answers = {question(easy, i).splitlines()[0]: easy[i].messages[1].text for i in range(3)}
-    assert answers == {"Which is a gas?": "B", "Which is a metal?": "A", "Which has legs?": "E"}
+    assert easy.choices == challenge.choices == tuple("ABCD"), "as most questions have"
+    answers = {question(easy, i).splitlines()[0]: easy[i].messages[1].text for i in range(len(easy))}
+    assert answers == {"Which is a gas?": "B", "Which is a metal?": "A", "Which has legs?": "E", "Which is wet?": "C"}
     assert challenge.name == "arc-challenge" and "CC BY-SA" in challenge.credit
 
 

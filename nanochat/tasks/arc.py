@@ -7,6 +7,7 @@ simple programs got wrong. Nearly all have four options, a few three or five.
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 from nanochat.conversation import Conversation
 from nanochat.hub import fetch_hub, read_rows
@@ -21,8 +22,8 @@ PARTS = {"easy": "ARC-Easy", "challenge": "ARC-Challenge"}
 class ARC(ChoiceTask):
     """Science questions. The reward is 1 for the right letter.
 
-    Options that are numbered in the data get letters here. The letters to choose from are those of the question with
-    the most options; one that a question does not have is wrong for it.
+    Options that are numbered in the data get letters here. The letters to choose from are as many as most questions
+    have options, which is four: in the few questions with five, the fifth is shown and cannot be chosen.
 
     Args:
         part: ``"easy"`` or ``"challenge"``.
@@ -54,7 +55,8 @@ class ARC(ChoiceTask):
             if row["answerKey"] not in labels:
                 raise bad_row(path, number, "answerKey", f"is {row['answerKey']!r}, not one of {', '.join(labels)}")
             items.append((row["question"], tuple(texts), labels.index(row["answerKey"])))
-        self.choices = tuple(LETTERS[: max((len(options) for _, options, _ in items), default=4)])
+        usual = Counter(len(options) for _, options, _ in items).most_common(1)
+        self.choices = tuple(LETTERS[: usual[0][0] if usual else 4])
         super().__init__(items, limit, seed)
 
     def _ask(self, item: tuple[str, tuple[str, ...], int], rng: random.Random) -> Conversation:
