@@ -89,9 +89,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     started = time.perf_counter()
     tokenizer = Tokenizer.train(chain(texts, chat_texts(settings.tasks)), settings.vocab_size, trainer=settings.trainer)
     seconds = time.perf_counter() - started
-    print(
-        f"corpus      {corpus.title}{' and chats' if settings.tasks else ''}: {texts.documents:,} documents, {texts.bytes:,} bytes"
-    )
+    more = " and chats" if settings.tasks else ""
+    print(f"corpus      {corpus.title}{more}: {texts.documents:,} documents, {texts.bytes:,} bytes")
     print(
         f"vocabulary  {tokenizer.vocab_size:,} tokens: 256 bytes, {len(tokenizer.merges):,} merges, "
         f"{len(SPECIAL_TOKENS)} special; trained by {settings.trainer} in {seconds:.1f} s"
