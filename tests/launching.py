@@ -55,6 +55,10 @@ class Started:
         """Return what it has printed so far."""
         return self._out.read_text(encoding="utf-8", errors="replace")
 
+    def complained(self) -> str:
+        """Return what it has written to standard error so far."""
+        return self._err.read_text(encoding="utf-8", errors="replace")
+
     def wait_until(self, ready: Callable[[str], bool]) -> str:
         """Wait until what it printed is what was waited for."""
         for _ in polls():
@@ -70,7 +74,7 @@ class Started:
     def done(self) -> Done:
         """Wait for its end."""
         code = self.process.wait(DEADLINE)
-        return Done(code, self.printed(), self._err.read_text(encoding="utf-8", errors="replace"))
+        return Done(code, self.printed(), self.complained())
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -132,7 +136,7 @@ def start_world(program: str, *args: str, n: int = 2, own: Sequence[dict[str, st
                 files = Path(folder) / str(rank)
                 files.mkdir()
                 command = [sys.executable, "-c", program, *args]
-                world.append(Started(command, environment(**shared, **place, **own[rank]), files))
+                world.append(Started(command, environment(**{**shared, **place, **own[rank]}), files))
             yield world
         finally:
             for started in world:

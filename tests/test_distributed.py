@@ -1,9 +1,7 @@
 """Several processes train what one would train, refuse together, and end together."""
 
 import json
-import os
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import DOCUMENTS
 from hypothesis import given
 from hypothesis import strategies as st
-from launching import ROOT, STAGE, finish, finish_world, free_port, start, start_world
+from launching import STAGE, finish, finish_world, free_port
 
 from nanochat import distributed as world
 from nanochat.checkpoint import read_saved, resume, save_checkpoint
@@ -34,7 +33,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from conftest import DOCUMENTS
 
 from nanochat.checkpoint import resume, save_checkpoint
 from nanochat.common import InputError, StopRequest, detect_runtime
@@ -48,7 +46,8 @@ from nanochat.train import Plan, TrainState, fit, train_step
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
-plan = Plan.from_dict(json.loads((folder / "plan.json").read_text()))
+given = json.loads((folder / "given.json").read_text())
+plan, documents = Plan.from_dict(given["plan"]), given["documents"]
 runtime = detect_runtime("cpu", "float32")
 rank = runtime.rank
 found = {}
@@ -57,7 +56,7 @@ found = {}
 def loader():
     tokenizer = Tokenizer([])
     return TokenLoader(
-        tokenizer.encode_batch(DOCUMENTS), plan.device_batch_size, plan.model.sequence_len, tokenizer.bos, plan.seed,
+        tokenizer.encode_batch(documents), plan.device_batch_size, plan.model.sequence_len, tokenizer.bos, plan.seed,
         runtime.rank, runtime.world_size,
     )
 
@@ -164,7 +163,7 @@ def pair(kept: dict[str, Any], short: Plan, make_state: MakeState) -> list[dict[
     """What each of the two processes found."""
     if "found" not in kept:
         folder = kept["folder"]
-        (folder / "plan.json").write_text(json.dumps(short.as_dict()))
+        (folder / "given.json").write_text(json.dumps({"plan": short.as_dict(), "documents": DOCUMENTS}))
         save_checkpoint(make_state(17, of=short), folder / "saved-by-one", "abc")
         kept["done"] = finish_world(PAIR, str(folder))
         assert [done.code for done in kept["done"]] == [0, 0], kept["done"]
@@ -273,7 +272,9 @@ def test_two_processes_go_on_with_what_one_saved(pair: list[dict[str, Any]], alo
 
 def test_what_the_first_cannot_save_all_refuse(pair: list[dict[str, Any]]) -> None:
     assert "step 0 could not be saved" in pair[0]["unsaved"]
-    assert pair[1]["unsaved"].startswith("rank 1 stops, because rank 0 could not save step 0: step 0 could not be saved")
+    assert pair[1]["unsaved"].startswith(
+        "rank 1 stops, because rank 0 could not save step 0: step 0 could not be saved"
+    )
 
 
 # Exchanges ---------------------------------------------------------------------------------------------------
@@ -368,7 +369,9 @@ def test_places_that_cannot_be_are_refused(place: dict[str, str], monkeypatch: p
         monkeypatch.delenv(name, raising=False)
     for name, value in place.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=f"RANK={place['RANK']}.* is no place among processes: start several with torch"):
+    with pytest.raises(
+        InputError, match=f"RANK={place['RANK']}.* is no place among processes: start several with torch"
+    ):
         detect_runtime("cpu")
 
 
@@ -378,7 +381,9 @@ def test_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "3")):
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=r"LOCAL_RANK=3 asks for a GPU that is not there \(2 found\).*nproc_per_node=2"):
+    with pytest.raises(
+        InputError, match=r"LOCAL_RANK=3 asks for a GPU that is not there \(2 found\).*nproc_per_node=2"
+    ):
         detect_runtime("cuda")
 
 
@@ -388,7 +393,10 @@ def test_several_processes_need_a_meeting_place(monkeypatch: pytest.MonkeyPatch,
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InputError, match="MASTER_ADDR.*start them with torchrun"), world.distributed(two):
         pass
-    with pytest.raises(InputError, match="cannot be shared"), world.distributed(replace(two, device=torch.device("mps"))):
+    with (
+        pytest.raises(InputError, match="cannot be shared"),
+        world.distributed(replace(two, device=torch.device("mps"))),
+    ):
         pass
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", "1")
@@ -412,3 +420,155 @@ def test_busy_meeting_place_is_named(monkeypatch: pytest.MonkeyPatch, runtime: R
         ):
             pass
     assert not torch.distributed.is_initialized()
+
+
+# Runs that end badly: row 66 ---------------------------------------------------------------------------------
+
+# The stage itself, under torchrun, with one process that fails in its fifth step.
+FAILING = """
+import os, sys
+from nanochat import train
+from nanochat.stages import run
+
+how, whole_step, taken = sys.argv.pop(1), train.train_step, []
+
+
+def step(state):
+    taken.append(state.step)
+    if os.environ["RANK"] == "1" and len(taken) == 5:
+        if how == "raises":
+            raise ValueError("the second machine is on fire")
+        if how == "refuses":
+            raise train.InputError("a shard is broken")
+        if how == "ends early":
+            sys.exit(0)
+        if how == "has fewer batches":
+            state.step = state.plan.num_iterations
+    return whole_step(state)
+
+
+train.train_step = step
+sys.exit(run("base-train"))
+"""
+
+SMALL = ("--depth=1", "--sequence-len=32", "--device-batch-size=4", "--eval-tokens=500", "--eval-every=0")
+CPU = ("--device=cpu", "--dtype=float32")
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A folder of text."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for i in range(60):
+        (folder / f"{i:02}.txt").write_text(f"Number {i} comes before number {i + 1}, and after {i - 1}.\n" * 4)
+    return folder
+
+
+def torchrun(*words: str, n: int = 2) -> list[str]:
+    return ["-m", "torch.distributed.run", f"--nproc_per_node={n}", f"--master-port={free_port()}", *words]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raises", "refuses", "ends early", "has fewer batches"])
+def test_one_process_that_fails_ends_the_run(how: str, texts: Path, tmp_path: Path) -> None:
+    """Row 66: all stop, the exit status is not 0, and the cause of the first failure is shown."""
+    program = tmp_path / "failing.py"
+    program.write_text(FAILING)
+    flags = [f"--data={texts}", *SMALL, *CPU, "--num-iterations=100000", "--save-every=2"]
+    # In the last case both go on, to different exchanges, and only the time limit can tell.
+    limit = "3" if how == "has fewer batches" else "600"
+    done = finish(
+        torchrun("--", str(program), how, *flags), NANOCHAT_BASE_DIR=str(tmp_path / "base"), NANOCHAT_TIMEOUT=limit
+    )
+    assert done.code == 1
+    cause = {"raises": "the second machine is on fire", "refuses": "nanochat: error (rank 1): a shard is broken"}
+    if how in cause:
+        assert cause[how] in done.err
+        summary = done.err[done.err.index("Root Cause") :]
+        assert "rank      : 1" in summary and cause[how].split(": ")[-1] in summary
+    if how != "has fewer batches":
+        assert "rank 0 stops, because it lost contact with another process" in done.err
+    assert "lost contact" in done.err
+    saved = tmp_path / "base" / "base" / "d1" / "step_000004"
+    assert read_saved(saved.parent).step >= 4 and saved.exists()
+
+
+@pytest.mark.slow
+def test_torchrun_names_a_busy_port(texts: Path, tmp_path: Path) -> None:
+    """Row 66: the port is torchrun's own to open, and its message names it."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        words = [
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node=2",
+            f"--master-port={port}",
+            "-m",
+            "scripts.base_train",
+        ]
+        done = finish([*words, "--", f"--data={texts}"], NANOCHAT_BASE_DIR=str(tmp_path / "base"))
+    assert done.code != 0 and str(port) in done.err and "address already in use" in done.err.lower()
+    assert not (tmp_path / "base").exists()
+
+
+# The stages on two processes ---------------------------------------------------------------------------------
+
+
+def step_lines(printed: str) -> list[str]:
+    return [line.split("  about")[0] for line in printed.splitlines() if line.startswith("step ") and "loss" in line]
+
+
+@pytest.mark.slow
+def test_stages_run_on_two_processes(texts: Path, tmp_path: Path) -> None:
+    """Tokenizer, training, resuming and measuring, each by two processes, against one."""
+    one, two = ({"NANOCHAT_BASE_DIR": str(tmp_path / name)} for name in ("one", "two"))
+    data, train = f"--data={texts}", [*SMALL, *CPU, "--total-batch-size=256", "--num-iterations=12"]
+    alone = [
+        finish(STAGE, "tok-train", data, "--vocab-size=320", **one),
+        finish(STAGE, "base-train", data, *train, **one),
+        finish(STAGE, "base-eval", data, "--run=d1", "--max-tokens=5", "--num-samples=1", "--device=cpu", **one),
+    ]
+    assert [done.code for done in alone] == [0, 0, 0], alone
+    pairs = [
+        finish_world(STAGE, "tok-train", data, "--vocab-size=320", **two),
+        finish_world(STAGE, "base-train", data, *train, "--save-every=5", "--keep=3", **two),
+        finish_world(STAGE, "base-eval", data, "--run=d1", "--max-tokens=5", "--num-samples=1", "--device=cpu", **two),
+    ]
+    assert [done.code for pair in pairs for done in pair] == [0] * 6, pairs
+    assert [pair[1].out for pair in pairs] == ["", "", ""], "one speaks for all"
+    assert (tmp_path / "one/tokenizer/tokenizer.json").read_bytes() == (
+        tmp_path / "two/tokenizer/tokenizer.json"
+    ).read_bytes()
+    assert step_lines(pairs[1][0].out) == step_lines(alone[1].out)
+    measured = [done.out.split("bits per byte")[0].split()[-1] for done in (alone[2], pairs[2][0])]
+    assert float(measured[0]) == pytest.approx(float(measured[1]), rel=0.01)
+    for step in (10, 12):
+        for file in (tmp_path / f"two/base/d1/step_{step:06}").iterdir():
+            file.unlink()
+        (tmp_path / f"two/base/d1/step_{step:06}").rmdir()
+    resumed = finish_world(STAGE, "base-train", data, *train, "--resume", **two)
+    assert step_lines(resumed[0].out) == step_lines(alone[1].out)[5:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", ["data", "tokenizer"])
+def test_files_that_only_one_process_sees_are_refused_by_all(missing: str, texts: Path, tmp_path: Path) -> None:
+    """Row 67, through the stage: rank 1 looks elsewhere."""
+    seen, unseen = tmp_path / "seen", tmp_path / "unseen"
+    for folder in (seen, unseen):
+        folder.mkdir()
+    words = [f"--data={texts}", *SMALL, *CPU, "--num-iterations=2"]
+    if missing == "tokenizer":
+        own = [{"NANOCHAT_BASE_DIR": str(seen)}, {"NANOCHAT_BASE_DIR": str(unseen)}]
+    else:
+        (seen / "corpus").symlink_to(texts)
+        own = [{"HOME": str(seen)}, {"HOME": str(unseen)}]
+        words[0] = "--data=~/corpus"
+    done = finish_world(STAGE, "base-train", *words, own=own, NANOCHAT_BASE_DIR=str(seen))
+    assert [each.code for each in done] == [1, 1]
+    assert "nanochat: error (rank 0): rank 0 stops, because rank 1 could not read the " + missing in done[0].err
+    assert "nanochat: error (rank 1): " in done[1].err and str(unseen) in done[1].err
+    assert not list(seen.glob("base/*/step_*")) and "Traceback" not in done[0].err + done[1].err
