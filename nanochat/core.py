@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from nanochat.common import IGNORED, InputError, base_dir
 from nanochat.dataloader import shuffled
-from nanochat.distributed import all_sum, share
+from nanochat.distributed import all_sum, share, together
 from nanochat.gpt import GPT
 from nanochat.hub import Download, read_rows
 from nanochat.tokenizer import Tokenizer
@@ -422,10 +422,12 @@ def evaluate_core(
     """
     if max_per_task is not None and max_per_task < 1:
         raise InputError(f"max_per_task={max_per_task} must be at least 1, or None for all questions")
-    tasks = load_bundle(bundle_folder() if folder is None else folder)
+    with together("read the list of CORE's tasks"):
+        tasks = load_bundle(bundle_folder() if folder is None else folder)
     scores, complete = [], len(tasks) == N_TASKS
     for task in tqdm(tasks, desc="CORE", unit="task", disable=None if progress else True):
-        questions = read_questions(task)
+        with together(f"read the questions of {task.label}"):
+            questions = read_questions(task)
         numbers = range(len(questions))
         if max_per_task is not None and max_per_task < len(questions):
             numbers = shuffled(len(questions), SEED)[:max_per_task].tolist()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from launching import finish_world
 from torch import Tensor
 
 from nanochat import core
@@ -300,6 +301,43 @@ def test_base_eval_asks_core_where_it_is(
     assert "CORE" not in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main([*flags, "--core-questions=-2"])
+
+
+TWO = """
+import sys
+from nanochat.common import detect_runtime
+from nanochat.core import evaluate_core
+from nanochat.distributed import distributed
+from nanochat.tokenizer import Tokenizer
+from test_core import Alphabet
+
+runtime = detect_runtime("cpu", "float32")
+with distributed(runtime):
+    folder = sys.argv[1 + min(runtime.rank, len(sys.argv) - 2)]
+    score = evaluate_core(Alphabet(), Tokenizer([]), folder)
+    print([(task.label, task.accuracy, task.questions, task.cropped) for task in score.tasks])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_questions(tmp_path: Path, byte_tokenizer: Tokenizer) -> None:
+    bundle = write_bundle(
+        tmp_path / "bundle",
+        choices=TaskFile("multiple_choice", CHOICES[:3], chance=25),
+        continuations=TaskFile("language_modeling", CONTINUATIONS[:1], continuation_delimiter=""),
+    )
+    alone = [(t.label, t.accuracy, t.questions, 0) for t in evaluate_core(Alphabet(), byte_tokenizer, bundle).tasks]
+    first, second = finish_world(TWO, str(bundle))
+    assert first.code == second.code == 0, (first.err, second.err)
+    assert first.out.splitlines()[-1] == str(alone)
+
+
+@pytest.mark.slow
+def test_row_67_questions_that_one_process_lacks_stop_both(tmp_path: Path) -> None:
+    """Row 67, for the questions of CORE: nobody waits for ever."""
+    bundle = write_bundle(tmp_path / "bundle", choices=TaskFile("multiple_choice", CHOICES))
+    for done in finish_world(TWO, str(bundle), str(tmp_path / "nowhere")):
+        assert done.code != 0 and "nowhere/eval_meta_data.csv does not exist" in done.err
 
 
 def test_a_limit_takes_questions_from_everywhere(tmp_path: Path, byte_tokenizer: Tokenizer) -> None:
