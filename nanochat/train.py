@@ -286,8 +286,9 @@ def train_step(state: TrainState) -> StepMetrics:
     """Take one step: forward, backward, and one move of the weights.
 
     The gradient is the mean over all tokens of the step, however many rounds of accumulation they come in. Where the
-    loader gives weights, each token's cross-entropy is multiplied by its weight first. A loss or gradient that is not a
-    finite number stops the run before it can reach the weights. Several processes take the step together
+    loader gives weights, each token's cross-entropy is multiplied by its weight first. A step in which no token counts
+    is taken and moves nothing. A loss or gradient that is not a finite number stops the run before it can reach the
+    weights. Several processes take the step together
     (:mod:`nanochat.distributed`); one alone has nobody to add up or share with.
 
     Args:
@@ -309,7 +310,8 @@ def train_step(state: TrainState) -> StepMetrics:
     loss_sum = torch.zeros((), device=model.device)
     batches = [state.loader.next_batch() for _ in range(rounds)]
     # Rounds may count different numbers of tokens, so the step is divided by all of them and not each round by its own.
-    counted = max(1, all_sum(sum(int((targets != IGNORED).sum()) for _, targets, *_ in batches)))
+    n_targets = all_sum(sum(int((targets != IGNORED).sum()) for _, targets, *_ in batches))
+    counted = max(1, n_targets)
     for batch in batches:
         inputs, targets, *weights = (part.to(model.device, non_blocking=True) for part in batch)
         if weights:
@@ -330,7 +332,8 @@ def train_step(state: TrainState) -> StepMetrics:
         )
     factor = lr_multiplier(state.step, plan)
     with own_share(parameters):
-        for optimizer in state.optimizers:
+        # Without a target there is no gradient, and what the optimizers remember of earlier steps must not act alone.
+        for optimizer in state.optimizers if n_targets else ():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
                 if isinstance(optimizer, Muon):
