@@ -122,11 +122,14 @@ def read_request(kind: type[Request], body: bytes) -> Request:
         The request.
 
     Raises:
-        InputError: If the bytes are no JSON, or an object of it has the same key twice.
+        InputError: If the bytes are no JSON text, or an object of it has the same key twice.
         pydantic.ValidationError: If a field is missing, unknown, of the wrong type or out of bounds.
     """
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError("the body holds half of a surrogate pair, which is no text") from None
     except InputError:
         raise
     except UnicodeDecodeError as error:

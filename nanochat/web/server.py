@@ -490,7 +490,7 @@ async def page_events(
                 parts=[{"kind": part.kind, "text": part.text} for part in event.parts],
             )
         elif error := ended_badly(chat, event, identity):
-            yield line(type="error", **error["error"])
+            yield line(type="error", **error)
         else:
             rest = [{"kind": part.kind, "text": part.text} for part in writing.reader.end()]
             seconds = round(time.monotonic() - begin, 3)

@@ -152,8 +152,9 @@ class Worker:
             for job in list(self._active):
                 if self._stopping:
                     break
-                if not self._advance(job):
-                    self._active.remove(job)
+                if ended := self._advance(job):
+                    self._active.remove(job)  # first, so that who hears of the end finds the place free
+                    self._end(job, ended)
         with self._changed:
             left, self._active = [*self._active, *self._waiting], []
             self._waiting.clear()
@@ -168,24 +169,18 @@ class Worker:
         while self._waiting and len(self._active) < self.max_active:
             self._active.append(self._waiting.popleft())
 
-    def _advance(self, job: Job) -> bool:
-        """Let one chat write one token; return whether it goes on."""
-        ended = job.over()
-        if ended is None:
-            try:
-                step = next(job.steps, None)
-                if step is None:
-                    ended = Ended("length")
-                else:
-                    job.emit(step)
-                    if step.tokens[0] in job.stops:
-                        ended = Ended("stop")
-            except Exception as error:  # one chat's fault must not end the thread that writes for all
-                ended = Ended("error", error)
-        if ended is None:
-            return True
-        self._end(job, ended)
-        return False
+    def _advance(self, job: Job) -> Ended | None:
+        """Let one chat write one token; return why it has ended, or None if it goes on."""
+        if ended := job.over():
+            return ended
+        try:
+            step = next(job.steps, None)
+            if step is None:
+                return Ended("length")
+            job.emit(step)
+            return Ended("stop") if step.tokens[0] in job.stops else None
+        except Exception as error:  # one chat's fault must not end the thread that writes for all
+            return Ended("error", error)
 
     def _end(self, job: Job, ended: Ended) -> None:
         """Free what a job holds, and say that it is over."""

@@ -1,4 +1,4 @@
-"""A model that has learned a handful of conversations by heart, in seconds: for tests of what people see and hear of it.
+"""A model that learns a handful of conversations by heart, in seconds: for tests of what people see of it.
 
 ``python tests/browser/chat.py --port=8000`` serves it, and shows the page as it looks with a real model.
 """

@@ -34,7 +34,7 @@ export async function* answer(request, headers, signal) {
     for (const line of lines) {
       if (!line.startsWith("data:")) continue; // a comment that keeps the connection open, or an empty line
       const event = JSON.parse(line.slice(5));
-      if (event.type === "error") throw new Refused(event.message, event.id, 200);
+      if (event.type === "error") throw new Refused(event.error.message, event.error.id, 200);
       ended = event.type === "end";
       yield event;
     }
