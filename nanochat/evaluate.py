@@ -22,7 +22,7 @@ from torch import Tensor
 
 from nanochat.common import IGNORED, InputError
 from nanochat.conversation import Conversation, Message, Rendered, fit_prompt, parse_answer
-from nanochat.distributed import all_sum, share
+from nanochat.distributed import all_sum, rank, share, world_size
 from nanochat.engine import Engine
 from nanochat.gpt import GPT
 from nanochat.tasks import Task
@@ -62,7 +62,8 @@ def score_text(
     """Let a model predict every token of some documents.
 
     A document that is longer than the context is cut into rows. Each row after the first begins with the last token of
-    the one before it, so that every token is predicted exactly once and no byte is counted twice or left out.
+    the one before it, so that every token is predicted exactly once and no byte is counted twice or left out. Several
+    processes take turns with the documents, and all get the score of the whole.
 
     Args:
         model: The model.
@@ -102,17 +103,19 @@ def score_text(
         rows.clear()
 
     seen = 0
-    for document in documents:
+    for number, document in enumerate(documents):
         ids = [tokenizer.bos, *tokenizer.encode(document)]
-        for start in range(0, len(ids) - 1, context):
-            rows.append(ids[start : start + context + 1])
-            if len(rows) == batch_size:
-                flush()
+        if number % world_size() == rank():
+            for start in range(0, len(ids) - 1, context):
+                rows.append(ids[start : start + context + 1])
+                if len(rows) == batch_size:
+                    flush()
         seen += len(ids) - 1
         if max_tokens is not None and seen >= max_tokens:
             break
     if rows:
         flush()
+    nats, n_tokens, n_bytes = all_sum(nats), all_sum(n_tokens), all_sum(n_bytes)
     if not n_bytes:
         raise InputError("there is no text to score: give at least one document that is not empty")
     return TextScore(nats, n_tokens, n_bytes)

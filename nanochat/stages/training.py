@@ -189,7 +189,8 @@ def train(
                     tokenizer.save(folder / TOKENIZER_FILE)
         check_same_start(state, tokenizer)
         stage = f"{folder.parent.name}-train" if folder.parent.name in ("base", "mid") else f"chat-{folder.parent.name}"
-        record = RunRecord(folder, settings, runtime, stage=stage, step=state.step, data=data, track=settings.track)
+        with together("begin the record"):
+            record = RunRecord(folder, settings, runtime, stage=stage, step=state.step, data=data, track=settings.track)
         saved = state.step
 
         def save() -> None:
