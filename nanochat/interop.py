@@ -72,6 +72,9 @@ SIZES = (
 LARGEST_EPSILON = 1e-5
 """Weights whose RMSNorm adds more than this to the mean square would compute something visibly different here."""
 
+LONGEST_CONTEXT = 2**20
+"""A longer context in a file is taken for damage: the tables of the rotation would fill the memory."""
+
 THEIR_DEFAULTS: dict[str, Any] = {
     "num_key_value_heads": None,
     "max_position_embeddings": 2048,
@@ -176,6 +179,8 @@ user has typed as well. A guard in each of them prevents it: the template writes
 could begin a name, and the normalizer of the exported tokenizer, which runs after special tokens were looked for, takes
 it out. Text that is encoded without the template has no such protection there; ``split_special_tokens=True`` gives it
 one.
+
+:meta hide-value:
 """
 
 INT8_FILES = ("weights.safetensors", "tokenizer.json", "record.json")
@@ -769,11 +774,14 @@ def load_int8(folder: Path | str | Traversable) -> tuple[GPT, Tokenizer, dict[st
     ):
         raise InputError(f"{problem} of this version of nanochat: {cure}")
     try:
-        model = GPT(GPTConfig(**sizes))
+        config = GPTConfig(**sizes)
     except (InputError, TypeError) as error:
         raise InputError(f"{problem} ({error}): {cure}") from error
-    tokenizer = Tokenizer._from_content(json.loads(content["tokenizer.json"]))
-    if tokenizer.fingerprint != about.get("tokenizer_fingerprint") or tokenizer.vocab_size > model.config.vocab_size:
+    try:
+        tokenizer = Tokenizer._from_content(_json_object(content["tokenizer.json"], f"{folder / 'tokenizer.json'}"))
+    except InputError as error:
+        raise InputError(f"{folder / 'tokenizer.json'} cannot be used ({error}): {cure}") from error
+    if tokenizer.fingerprint != about.get("tokenizer_fingerprint") or tokenizer.vocab_size > config.vocab_size:
         raise InputError(f"{folder / 'tokenizer.json'} is not the tokenizer of the model: {cure}")
     path = f"{folder / 'weights.safetensors'}"
     try:
@@ -781,10 +789,11 @@ def load_int8(folder: Path | str | Traversable) -> tuple[GPT, Tokenizer, dict[st
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} cannot be read ({error}): {cure}") from error
     expected = {}
-    for name, weight in model.state_dict().items():
-        expected[name] = (tuple(weight.shape), (torch.int8,))
-        expected[f"{name}.scale"] = (tuple(weight.shape[:1]), (torch.float32,))
+    for name, shape in _shapes(config, f"{folder / 'record.json'}", len(tensors)).items():
+        expected[name] = (shape, (torch.int8,))
+        expected[f"{name}.scale"] = (shape[:1], (torch.float32,))
     _check_tensors(path, {name: (tuple(t.shape), t.dtype) for name, t in tensors.items()}, expected)
+    model = GPT(config)
     model.load_state_dict({name: dequantize(tensors[name], tensors[f"{name}.scale"]) for name in model.state_dict()})
     return model.eval(), tokenizer, record
 
@@ -812,7 +821,10 @@ def shipped_model() -> tuple[GPT, Tokenizer, dict[str, Any]]:
 def _read_model(folder: Path) -> GPT:
     """Read configuration and weights from a folder."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give one with config.json, model.safetensors and tokenizer.json")
+        raise InputError(
+            f"{folder} is no folder: give one with config.json, model.safetensors and tokenizer.json, such as "
+            f"fetch_folder gets from the hub"
+        )
     path = folder / "config.json"
     config = _json_object(_bytes_of(folder, "config.json", "give the folder of a model of transformers"), str(path))
     return _build(_their_config(config, str(path)), _Weights(folder), str(path))
@@ -862,6 +874,8 @@ def _their_config(config: Mapping[str, Any], where: str) -> GPTConfig:
             problems.append(f"{name} is {value!r}, ours is a positive number")
     if not problems and epsilon > LARGEST_EPSILON:
         problems.append(f"rms_norm_eps is {epsilon}, ours is {torch.finfo(torch.float32).eps:.3g}")
+    if sizes["sequence_len"] > LONGEST_CONTEXT:
+        problems.append(f"max_position_embeddings is {sizes['sequence_len']}, ours is {LONGEST_CONTEXT} at most")
     _refuse(where, problems)
     try:
         return GPTConfig(**sizes, softcap=float(cap), rope_theta=float(theta))
@@ -871,9 +885,8 @@ def _their_config(config: Mapping[str, Any], where: str) -> GPTConfig:
 
 def _build(sizes: GPTConfig, weights: Mapping[str, Tensor], where: str) -> GPT:
     """Make a model of weights of theirs."""
+    shapes = _shapes(sizes, where, len(weights))
     names = weight_names(sizes.n_layer)
-    with torch.device("meta"):
-        shapes = {name: tuple(weight.shape) for name, weight in GPT(sizes).named_parameters()}
     floats = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
     found = (
         weights.kinds() if isinstance(weights, _Weights) else {n: (tuple(t.shape), t.dtype) for n, t in weights.items()}
@@ -887,6 +900,17 @@ def _build(sizes: GPTConfig, weights: Mapping[str, Tensor], where: str) -> GPT:
             parameters[ours].copy_(weights[theirs])
     _refuse_broken(model.state_dict(), "imported")
     return model.eval()
+
+
+def _shapes(config: GPTConfig, where: str, tensors: int) -> dict[str, tuple[int, ...]]:
+    """Say which tensors a model has, without making it: a wrong size in a file must not claim all the memory."""
+    if config.n_layer > tensors:
+        _refuse(where, [f"it asks for {config.n_layer} layers, and there are only {tensors} tensors"])
+    try:
+        with torch.device("meta"):
+            return {name: tuple(weight.shape) for name, weight in GPT(config).named_parameters()}
+    except RuntimeError as error:
+        raise InputError(f"{where}: this model cannot run here: its sizes fit no memory ({error})") from error
 
 
 class _Weights(Mapping[str, Tensor]):

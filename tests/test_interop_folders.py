@@ -1,5 +1,6 @@
 """Folders that come and go: chats in transformers' own words, what an import refuses, and weights in eight bits."""
 
+import base64
 import importlib.metadata
 import json
 import shutil
@@ -18,6 +19,7 @@ import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2.exceptions import TemplateError
+from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from nanochat import gpt, interop
 from nanochat.checkpoint import load_model, read_saved
@@ -347,6 +349,32 @@ def test_defaults_are_theirs() -> None:
     assert config.rope_parameters["rope_theta"] == 10000.0
 
 
+def test_published_weights_have_this_form(toy: tuple[GPT, Tokenizer], tmp_path: Path) -> None:
+    """Their own converter made the published tokenizers, of a vocabulary for tiktoken; weights in bfloat16."""
+    pattern = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+"
+    tokenizer = Tokenizer.train([Path(gpt.__file__).read_text(encoding="utf-8")], 512, pattern=pattern)
+    ranks = [(tokenizer.token_bytes(rank), rank) for rank in range(tokenizer.bos)]
+    lines = [f"{base64.b64encode(token).decode()} {rank}" for token, rank in ranks]
+    (tmp_path / "ranks.tiktoken").write_text("\n".join(lines) + "\n")
+    converter = TikTokenConverter(
+        vocab_file=str(tmp_path / "ranks.tiktoken"), pattern=pattern, extra_special_tokens=tokenizer.special_ids
+    )
+    converter.converted().save(str(tmp_path / "tokenizer.json"))
+    other = transformers.NanoChatForCausalLM(
+        transformers.NanoChatConfig(
+            vocab_size=512, hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=64,
+        )
+    ).eval()  # fmt: skip
+    other.to(torch.bfloat16).save_pretrained(tmp_path)
+    back = import_folder(tmp_path)
+    assert back.tokenizer.fingerprint == tokenizer.fingerprint and not back.renumbered and not back.left_out
+    assert tokenizer_differences(tmp_path, back, [*DOCUMENTS, Path(__file__).read_text(encoding="utf-8")]) == []
+    tokens = torch.tensor([tokenizer.encode("The model reads from left to right.")])
+    with torch.no_grad():
+        assert float((back.model(tokens) - other.float()(tokens).logits).abs().max()) < 1e-4
+
+
 def test_keys_of_the_first_conversions_are_read(toy: tuple[GPT, Tokenizer], exported: Path) -> None:
     def older(config: dict) -> None:
         config["logits_soft_cap"] = config.pop("final_logit_softcapping") * 2
@@ -375,6 +403,10 @@ def test_keys_of_the_first_conversions_are_read(toy: tuple[GPT, Tokenizer], expo
           "self_attn.v_proj", "self_attn.o_proj", "mlp.fc1", "mlp.fc2")]),
         ({"num_hidden_layers": 1}, ["model.layers.1.mlp.fc1.weight is there and no part"] + ["model.layers.1."] * 5),
         ({"vocab_size": 321}, ["has shape (320, 32), the sizes of the model ask for (321, 32)"] * 2),
+        ({"num_hidden_layers": 10**9}, ["asks for 1000000000 layers, and there are only 14 tensors"]),
+        ({"hidden_size": 2**30, "intermediate_size": 2**32}, ["its sizes fit no memory"]),
+        ({"hidden_size": 64, "intermediate_size": 256}, ["has shape"] * 14),
+        ({"max_position_embeddings": 10**12}, ["max_position_embeddings is 1000000000000, ours is 1048576 at most"]),
         ({"model_type": "llama"}, ["is of type 'llama'"]),
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ from nanochat.accounting import count_parameters
 from nanochat.checkpoint import check_writable, run_lock
 from nanochat.common import InputError
 from nanochat.corpora import load_corpus
+from nanochat.hub import hub_base
 from nanochat.interop import fetch_folder, import_folder, save_imported, tokenizer_differences
 from nanochat.reference_tokenizers import OTHER_SCRIPTS
 from nanochat.stages.flags import parse_flags
@@ -43,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fetch if needed, read, check, and save as a checkpoint."""
     settings = parse_flags(Settings, argv, "nanochat import-hf", __doc__)
     source = Path(settings.source).expanduser()
-    folder = source if source.is_dir() else fetch_folder(settings.source)
+    if source.is_dir():
+        folder = source
+    else:
+        print(f"fetching    {settings.source} from {hub_base()}")
+        folder = fetch_folder(settings.source)
     imported = import_folder(folder)
     config, counted = imported.model.config, count_parameters(imported.model.config)
     print(
