@@ -1,6 +1,7 @@
 """The download stage against a hub on loopback: shards, tasks, and the questions of CORE."""
 
 import io
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,3 +186,37 @@ def test_a_bundle_does_not_write_outside_of_its_folder(tmp_path: Path) -> None:
     old.write_text("x")
     core.unpack_bundle(archive, tmp_path / "in" / "bundle")
     assert not old.exists() and [path.name for path in (tmp_path / "in").iterdir()] == ["bundle"]
+
+
+SMALL = [
+    "base-train", "--data=shards", "--depth=1", "--sequence-len=32", "--device-batch-size=4", "--eval-tokens=200",
+    "--dtype=float32", "--threads=1",
+]  # fmt: skip
+
+
+def test_row_16_a_model_learns_from_shards_until_they_change(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row 16, with the commands as they are typed: another shard is other data, and going on with it is refused."""
+    assert main(["download", "-n", "2"]) == 0
+    assert main([*SMALL, "--num-iterations=2", "--save-every=1"]) == 0
+    assert "2 of 6543 shards" in capsys.readouterr().out
+    last = tmp_path / "base" / "base" / "d1" / "step_000002"
+    shutil.rmtree(last)
+    assert main([*SMALL, "--num-iterations=2", "--resume"]) == 0
+    assert "resuming    at step 1" in capsys.readouterr().out
+    shutil.rmtree(last)
+    assert main(["download", "-n", "3"]) == 0
+    capsys.readouterr()
+    assert main([*SMALL, "--num-iterations=2", "--resume"]) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("nanochat: error: ") and "the data changed" in message
+
+
+def test_row_11_training_on_shards_that_are_not_here_names_the_command(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row 11: the cure is a command, and it works as it is printed."""
+    assert main([*SMALL, "--num-iterations=2"]) == 1
+    message = capsys.readouterr().err.strip()
+    assert message.endswith("python -m scripts.download -n 8") and "\n" not in message

@@ -237,6 +237,7 @@ def test_what_a_killed_download_left_is_removed(hub: Hub, tmp_path: Path) -> Non
     assert names(tmp_path) == ["a.bin"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_nothing(hub: Hub, tmp_path: Path) -> None:
     code = f"""
 import resource, signal
@@ -291,6 +292,7 @@ def test_several_files_at_once_and_one_that_fails(hub: Hub, tmp_path: Path) -> N
     assert len(hub.requests) == 2, "only what was missing"
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all_workers(hub: Hub, tmp_path: Path) -> None:
     hub.slow = 0.03
     for number in range(6):

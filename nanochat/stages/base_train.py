@@ -38,7 +38,7 @@ class Settings(RunSettings):
     depth: int = 4
     """Layers of the model; width, heads, batch, and steps follow from it."""
     data: str = "stories"
-    """The corpus: stories, wiki, pydoc, or a folder with text, Markdown or parquet files."""
+    """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or several as in stories+wiki."""
     sequence_len: int | None = None
     """Tokens that the model can read at once; if not given, 256 on a CPU and 2048 on a GPU."""
     width: int | None = None
