@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from nanochat.accounting import count_parameters
-from nanochat.checkpoint import save_checkpoint
+from nanochat.checkpoint import list_steps, save_checkpoint
 from nanochat.common import InputError, Runtime, base_dir
 from nanochat.evaluate import score_text
 from nanochat.gpt import GPT, GPTConfig
@@ -546,8 +546,10 @@ def save_imported(imported: Imported, run: Path | str, source: str) -> Path:
         The folder of the step, which is step 0: nothing was trained here.
 
     Raises:
-        InputError: If the disk refuses.
+        InputError: If the run has a checkpoint already, or the disk refuses.
     """
+    if list_steps(run):
+        raise InputError(f"{run} holds a checkpoint already: give another folder, so that nothing is replaced")
     config = imported.model.config
     runtime = Runtime(torch.device("cpu"), torch.float32)
     plan = Plan(model=config, device_batch_size=1, total_batch_size=config.sequence_len, num_iterations=1)

@@ -615,6 +615,12 @@ def test_stages_there_and_back(
     toy: tuple[GPT, Tokenizer], exported: Path, base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import-hf", f"--source={exported}", "--run=first"]) == 0
+    before = {path: path.read_bytes() for path in (base / "sft").rglob("*") if path.is_file()}
+    assert main(["import-hf", f"--source={exported}", "--run=first"]) == 1
+    assert "holds a checkpoint already: give the run another name" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in (base / "sft").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="holds a checkpoint already"):
+        save_imported(import_folder(exported), base / "sft" / "first", "again")
     assert main(["export-hf", f"--output={base / 'out'}", "--max-documents=2", "--name=Toy"]) == 0
     printed = capsys.readouterr().out
     assert "bits per byte" in printed and "one grammar made these" in printed

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from nanochat.accounting import count_parameters
-from nanochat.checkpoint import check_writable, run_lock
+from nanochat.checkpoint import check_writable, list_steps, run_lock
 from nanochat.common import InputError
 from nanochat.corpora import load_corpus
 from nanochat.hub import hub_base
@@ -44,6 +44,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fetch if needed, read, check, and save as a checkpoint."""
     settings = parse_flags(Settings, argv, "nanochat import-hf", __doc__)
     source = Path(settings.source).expanduser()
+    name = settings.run or source.resolve().name
+    check_run_name(name)
+    run = run_folder(settings.stage, name)
+    if list_steps(run):
+        raise InputError(f"{run} holds a checkpoint already: give the run another name with --run")
+    check_writable(run)
     if source.is_dir():
         folder = source
     else:
@@ -70,8 +76,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         if different is None
         else f"            cuts {len(texts)} texts as its own library does"
     )
-    run = run_folder(settings.stage, settings.run or source.resolve().name)
-    check_writable(run, 0)
     with run_lock(run):
         path = save_imported(imported, run, settings.source)
     print(f"saved       {path}")
