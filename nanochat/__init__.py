@@ -18,12 +18,15 @@ module                              what flows through it
 :mod:`nanochat.checkpoint`          state to disk, and back
 :mod:`nanochat.engine`              tokens to more tokens
 :mod:`nanochat.calculator`          the arithmetic that the engine does for the model
+:mod:`nanochat.sandbox`             programs that a model wrote, run behind walls
 :mod:`nanochat.tasks`               questions with answers, and a judge
 :mod:`nanochat.evaluate`            how good the model is
+:mod:`nanochat.reinforce`           rewards to gradients
 :mod:`nanochat.core`                what a base model knows, as one published number
 :mod:`nanochat.report`              the record of a run, and its report card
 :mod:`nanochat.tiny`                the recipe of the model that the site trains
 :mod:`nanochat.terminal`            what may be shown on a terminal
+:mod:`nanochat.web`                 the chat in the browser
 :mod:`nanochat.interop`             models that leave and come, and the shipped one
 :mod:`nanochat.stages`              the commands
 ==================================  ==========================================================

@@ -27,6 +27,8 @@ from nanochat.train import Plan, Recipe, TrainState
 
 HELD_OUT_CHATS = 40
 """Chats of each task's test that a measurement reads."""
+FILES = (".jsonl", ".parquet")
+"""How the names of files of one's own conversations end, which may stand in the place of a task."""
 HELD_OUT_TOKENS = 10_000
 """Tokens of held-out text that a measurement reads, where text is mixed in."""
 
@@ -79,13 +81,14 @@ def parse_tasks(text: str) -> list[tuple[str, int | None]]:
         [('arithmetic', 500), ('letters', None)]
     """
     found: list[tuple[str, int | None]] = []
-    for entry in text.split(","):
-        name, colon, number = entry.strip().partition(":")
-        if not name or (colon and not (number.isascii() and number.isdigit() and int(number))):
-            raise InputError(
-                f"--tasks={text!r}: {entry!r} must be the name of a task, such as arithmetic or letters:500"
-            )
-        found.append((name, int(number) if colon else None))
+    for entry in map(str.strip, text.split(",")):
+        name, _, number = entry.rpartition(":")
+        if name and number.isascii() and number.isdigit() and int(number):
+            found.append((name, int(number)))
+        elif entry and (":" not in entry or entry.endswith(FILES)):
+            found.append((entry, None))
+        else:
+            raise InputError(f"--tasks={text!r}: {entry!r} must be the name of a task, such as letters or letters:500")
     return found
 
 
