@@ -5,8 +5,8 @@ Each task has the same three methods, ``len(task)``, ``task[i]`` and ``task.rewa
 =====================  ===========================================================  ===================================
 name                   what is asked                                                from
 =====================  ===========================================================  ===================================
-``arithmetic``         sums, differences, products, word problems (or one of them,  made here
-                       such as ``arithmetic-sums``), with the calculator
+``arithmetic``         sums, differences, products, quotients, word problems, or    made here
+                       one of them, such as ``arithmetic-sums``
 ``spelling``           a word, letter by letter                                     a list of words
 ``letters``            how often a letter stands in a word, with the calculator     a list of words
 ``story-questions``    a short story and a question about it                        made here
@@ -14,6 +14,7 @@ name                   what is asked                                            
 ``wiki-choice``        a title and four descriptions                                Wikipedia, a package
 ``wiki-what-is``       what something is, in one sentence                           Wikipedia, a package
 ``smalltalk``          greetings, thanks, and what the model is                     made here, and a package
+``dialogue``           several questions in a row, of several of these tasks        the same
 ``smoltalk``           general conversations                                        the hub
 ``gsm8k``              word problems of grade school, with the calculator           the hub
 ``mmlu``               exams in 57 subjects, four options                           the hub
@@ -31,7 +32,7 @@ Example:
     >>> task = load_task("arithmetic-sums", split="test")
     >>> question, answer = task[0].messages
     >>> question.text, answer.text, task.reward(0, answer)
-    ('How much is 11 plus 49?', '11 + 49 = 60\n#### 60', 1.0)
+    ('11 plus 49', '11 + 49 = 60\n#### 60', 1.0)
 """
 
 from __future__ import annotations
@@ -43,10 +44,14 @@ from nanochat.common import InputError
 from nanochat.tasks.base import Mixture, Task, check_count
 
 _OFFLINE = {
-    "arithmetic": ("sums, differences, products and word problems, with the calculator", "arithmetic:Arithmetic"),
+    "arithmetic": ("all of the following, with the calculator", "arithmetic:Arithmetic"),
     "arithmetic-sums": ("sums of two numbers up to 99", "arithmetic:Arithmetic:sums"),
     "arithmetic-differences": ("differences of two numbers up to 99", "arithmetic:Arithmetic:differences"),
     "arithmetic-products": ("products of a number up to 12 and one up to 99", "arithmetic:Arithmetic:products"),
+    "arithmetic-quotients": (
+        "quotients without a remainder, by a number up to 20",
+        "arithmetic:Arithmetic:quotients",
+    ),
     "arithmetic-words": ("word problems of one or two steps", "arithmetic:Arithmetic:words"),
     "spelling": ("a word, letter by letter", "spelling:Spelling"),
     "letters": ("how often a letter stands in a word, with the calculator", "letters:Letters"),
@@ -55,6 +60,7 @@ _OFFLINE = {
     "wiki-choice": ("a title of Wikipedia and four descriptions", "wiki_choice:WikiChoice"),
     "wiki-what-is": ("what something is, in the first sentence of Wikipedia's article", "wiki_what_is:WikiWhatIs"),
     "smalltalk": ("greetings, thanks, and what the model is", "smalltalk:Smalltalk"),
+    "dialogue": ("several questions in a row, of several of these tasks", "dialogue:Dialogue"),
 }
 _HUB = {
     "smoltalk": ("general conversations", "smoltalk:SmolTalk"),

@@ -1,4 +1,4 @@
-"""Sums, differences, products and small word problems, worked out with the calculator.
+"""Sums, differences, products, quotients and small word problems, worked out with the calculator.
 
 The answers have the form of GSM8K: the calculation, its result, and the final number behind ``####``. Nothing in them
 is typed: the results are those that :func:`nanochat.calculator.calculate` gives, as when a model asks for them.
@@ -57,19 +57,25 @@ _FORMS = {
         "What is {a} + {b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} =", "{a}+{b}=?", "How much is {a} + {b}?",
         "What is {a} plus {b}?", "How much is {a} plus {b}?", "{a} plus {b}", "Add {a} and {b}.",
         "What is the sum of {a} and {b}?", "Calculate {a} + {b}.", "Please add {a} and {b}.", "Compute {a}+{b}.",
-        "What do you get when you add {a} and {b}?", "Can you tell me what {a} + {b} is?",
+        "What do you get when you add {a} and {b}?", "Can you tell me what {a} + {b} is?", "What's {a} + {b}?",
     ),
     "-": (
         "What is {a} - {b}?", "{a} - {b}", "{a}-{b}", "{a} - {b} =", "{a}-{b}=?", "How much is {a} - {b}?",
         "What is {a} minus {b}?", "How much is {a} minus {b}?", "{a} minus {b}", "Subtract {b} from {a}.",
         "What is {a} less {b}?", "Calculate {a} - {b}.", "Take {b} away from {a}.", "Compute {a}-{b}.",
-        "What is left of {a} when you take away {b}?",
+        "What's {a} - {b}?", "Can you tell me what {a} - {b} is?",
     ),
     "*": (
         "What is {a} * {b}?", "{a} * {b}", "{a}*{b}", "{a} * {b} =", "{a}*{b}=?", "How much is {a} * {b}?",
         "What is {a} times {b}?", "How much is {a} times {b}?", "{a} times {b}", "Multiply {a} by {b}.",
         "What is the product of {a} and {b}?", "Calculate {a} * {b}.", "Please multiply {a} and {b}.",
-        "Compute {a}*{b}.", "What is {a} x {b}?",
+        "Compute {a}*{b}.", "What is {a} x {b}?", "{a} x {b}", "What's {a} * {b}?", "What's {a} times {b}?",
+    ),
+    "/": (
+        "What is {a} / {b}?", "{a} / {b}", "{a}/{b}", "{a} / {b} =", "{a}/{b}=?", "How much is {a} / {b}?",
+        "What is {a} divided by {b}?", "How much is {a} divided by {b}?", "{a} divided by {b}", "Divide {a} by {b}.",
+        "Calculate {a} / {b}.", "Please divide {a} by {b}.", "Compute {a}/{b}.", "How many times does {b} go into {a}?",
+        "What's {a} / {b}?", "What's {a} divided by {b}?",
     ),
 }  # fmt: skip
 
@@ -92,13 +98,19 @@ def _sums() -> tuple[Problem, ...]:
 
 @cache
 def _differences() -> tuple[Problem, ...]:
-    return _pairs("-", ((a, b) for a in range(100) for b in range(a + 1)))
+    # Results below zero come too, but less often.
+    return _pairs("-", ((a, b) for a in range(100) for b in range(100) if b <= a or (a + b) % 4 == 0))
 
 
 @cache
 def _products() -> tuple[Problem, ...]:
     small, large = range(2, 13), range(2, 100)
     return _pairs("*", ((a, b) for a in large for b in large if a in small or b in small))
+
+
+@cache
+def _quotients() -> tuple[Problem, ...]:
+    return _pairs("/", ((a * b, b) for a in range(2, 100) for b in range(2, 21)))
 
 
 # Each template: the question, then the steps. Words in braces are filled in; `he` is the pronoun of the first name.
@@ -191,6 +203,7 @@ KINDS: dict[str, tuple[str, Callable[[], tuple[Problem, ...]]]] = {
     "sums": ("sums of two numbers up to 99", _sums),
     "differences": ("differences of two numbers up to 99", _differences),
     "products": ("products of a number up to 12 and one up to 99", _products),
+    "quotients": ("quotients without a remainder, by a number up to 20", _quotients),
     "words": ("word problems of one or two steps", _word_problems),
 }
 """For each kind of problems what they are, and where they come from."""
