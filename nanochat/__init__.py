@@ -14,6 +14,7 @@ module                              what flows through it
 :mod:`nanochat.gpt`                 batches to logits: the model
 :mod:`nanochat.accounting`          parameters, arithmetic and memory, counted
 :mod:`nanochat.optim`               gradients to weights
+:mod:`nanochat.distributed`         one model, trained by several processes
 :mod:`nanochat.train`               the training loop
 :mod:`nanochat.checkpoint`          state to disk, and back
 :mod:`nanochat.engine`              tokens to more tokens
