@@ -383,6 +383,8 @@ def _try(wanted: Download, begun: _Begun, progress: Progress | None, timeout: fl
                 begun.start_over()
                 raise _Failed("the server sent another part than the one asked for")
             begun.start_over()
+        if response.headers["Content-Encoding"] not in (None, "identity"):
+            raise DownloadError(f"{wanted.url}: the server sends the file packed, though it was asked not to")
         etag = response.headers["ETag"] or ""
         begun.etag = etag if etag.startswith('"') else None  # a weak one (W/"...") does not promise the same bytes
         length = response.headers["Content-Length"]
@@ -553,16 +555,16 @@ def read_rows(path: Path | str, columns: Mapping[str, type] | None = None) -> It
         One dictionary a row.
 
     Raises:
-        InputError: If the file is missing or damaged, or a needed value is missing or of another type; the message
-            names the file, the row (from 1) and the column.
+        InputError: If the file or a needed value cannot be used; file, row (from 1) and column are named.
 
     Example:
         >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "questions.jsonl"
-        ...     _ = path.write_text('{"question": "1+1?", "answer": 2}')
-        ...     list(read_rows(path, {"answer": int}))
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name, "questions.jsonl")
+        >>> _ = path.write_text('{"question": "1+1?", "answer": 2}')
+        >>> list(read_rows(path, {"answer": int}))
         [{'answer': 2}]
+        >>> folder.cleanup()
     """
     path = Path(path)
     readers = {".parquet": _parquet_rows, ".jsonl": _jsonl_rows}

@@ -20,7 +20,7 @@ class Hub:
 
     A fault is a status such as ``503``, or ``cut`` (half of the body), ``chunked-cut``, ``html``, ``html-as-data`` (a
     page under another content type), ``garbage`` (right size, wrong bytes), ``hang``, ``reset`` (closed without an
-    answer), ``no-length``, ``other-part`` (a range that nobody asked for).
+    answer), ``no-length``, ``other-part`` (a range that nobody asked for), ``packed`` (compressed, unasked).
     """
 
     def __init__(self, url: str) -> None:
@@ -100,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html; charset=utf-8" if fault == "html" else "application/octet-stream")
         if hub.etag:
             self.send_header("ETag", etag)
+        if fault == "packed":
+            self.send_header("Content-Encoding", "gzip")
         if fault not in ("html", "html-as-data") and not hub.redirects:
             self.stated(stored)
         body = data[start:]

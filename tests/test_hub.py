@@ -176,6 +176,14 @@ def test_a_length_that_nobody_states_is_refused(hub: Hub, tmp_path: Path) -> Non
     assert get(hub, tmp_path / "a.bin", sha256=SHA256).read_bytes() == DATA
 
 
+def test_a_file_that_comes_packed_is_refused(hub: Hub, tmp_path: Path) -> None:
+    hub.states_sha256 = False
+    hub.faults["/a.bin"] = ["packed"]
+    with pytest.raises(DownloadError, match="packed, though it was asked not to"):
+        get(hub, tmp_path / "a.bin")
+    assert names(tmp_path) == []
+
+
 def test_a_silent_server_and_no_server_are_given_up(hub: Hub, tmp_path: Path) -> None:
     hub.faults["/a.bin"] = ["hang"]
     with pytest.raises(DownloadError, match="did not answer in time .tried 1 times"):
