@@ -92,8 +92,7 @@ class Chat:
                 f"--max-tokens={settings.max_tokens} leaves no room for a question in the context of {context} tokens: "
                 f"ask for less"
             )
-        tools = {engine.tokenizer.special(f"<|{kind}_{side}|>") for kind in ("python", "output") for side in _SIDES}
-        self.stop = tuple(set(engine.tokenizer.special_ids.values()) - tools)
+        self.stop = tuple(engine.tokenizer.special(name) for name in _TURN_MARKS)
 
     def clear(self) -> None:
         """Forget the conversation."""
@@ -157,7 +156,7 @@ class Chat:
         print(dim(f"({visible(text)})", self.notices), file=self.notices, flush=True)
 
 
-_SIDES = ("start", "end")
+_TURN_MARKS = ("<|bos|>", "<|user_start|>", "<|user_end|>", "<|assistant_start|>", "<|assistant_end|>")
 
 
 class _Writer:
