@@ -45,6 +45,10 @@ intersphinx_mapping = {
     "torch": ("https://docs.pytorch.org/docs/stable", str(INVENTORIES / "torch.inv")),
     "tiktoken": ("https://github.com/openai/tiktoken/blob/main", str(INVENTORIES / "tiktoken.inv")),
     "numpy": ("https://numpy.org/doc/stable", str(INVENTORIES / "numpy.inv")),
+    "pydantic": ("https://github.com/pydantic/pydantic/blob/main", str(INVENTORIES / "pydantic.inv")),
+    "starlette": ("https://github.com/Kludex/starlette/blob/main", str(INVENTORIES / "starlette.inv")),
+    "sse_starlette": ("https://github.com/sysid/sse-starlette/blob/main", str(INVENTORIES / "sse_starlette.inv")),
+    "uvicorn": ("https://github.com/Kludex/uvicorn/blob/main", str(INVENTORIES / "uvicorn.inv")),
 }
 
 extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}

@@ -1,4 +1,4 @@
-"""Make the local inventories of torch, numpy and tiktoken: the names that our pages link to.
+"""Make the local inventories of torch, numpy and others: the names that our pages link to.
 
 Sphinx would fetch these lists from the network, and a build must not depend on that. Each name is checked against the
 installed packages. The list for Python is Python's own (Debian's package ``python3.11-doc`` holds it). Links lead to
@@ -52,6 +52,8 @@ ALIASES = {  # where a class is defined, as annotations spell it, to where it is
     "torch.nn.modules.container.ModuleList": "torch.nn.ModuleList",
     "torch.optim.optimizer.Optimizer": "torch.optim.Optimizer",
     "torch.optim.adamw.AdamW": "torch.optim.AdamW",
+    "pydantic.main.BaseModel": "pydantic.BaseModel",
+    "pydantic_core._pydantic_core.ValidationError": "pydantic.ValidationError",
 }
 
 NUMPY = """
@@ -65,6 +67,25 @@ numpy.int64 py:class reference/arrays.scalars.html
 TIKTOKEN = """
 tiktoken.core.Encoding py:class tiktoken/core.py
 tiktoken.Encoding py:class tiktoken/core.py
+"""
+
+PYDANTIC = """
+pydantic.BaseModel py:class pydantic/main.py
+pydantic.ValidationError py:exception pydantic/__init__.py
+"""
+
+STARLETTE = """
+starlette.exceptions.HTTPException py:exception starlette/exceptions.py
+starlette.responses.Response py:class starlette/responses.py
+"""
+
+SSE_STARLETTE = """
+sse_starlette.sse.EventSourceResponse py:class sse_starlette/sse.py
+"""
+
+UVICORN = """
+uvicorn.config.Config py:class uvicorn/config.py
+uvicorn.server.Server py:class uvicorn/server.py
 """
 
 
@@ -100,16 +121,18 @@ def inventory(project: str, version: str, table: dict[str, tuple[str, str]]) -> 
     head += "# The remainder of this file is compressed using zlib.\n"
     lines = []
     for name, (kind, page) in sorted(table.items()):
-        anchor = "#module-$" if kind == "py:module" else "#$" if page.endswith(".html") else ""
-        lines.append(f"{name} {kind} 1 {page}{anchor if name not in ALIASES else '#' + ALIASES[name]} -\n")
+        anchor = "#module-$" if kind == "py:module" else "#" + ALIASES.get(name, "$")
+        lines.append(f"{name} {kind} 1 {page}{anchor if page.endswith('.html') else ''} -\n")
     return head.encode() + zlib.compress("".join(lines).encode(), 9)
 
 
 def main() -> None:
     """Write the inventories beside this file."""
-    torch = names(TORCH)
-    torch |= {alias: torch[name] for alias, name in ALIASES.items()}
-    for project, table in (("torch", torch), ("numpy", names(NUMPY)), ("tiktoken", names(TIKTOKEN))):
+    tables = {"torch": TORCH, "numpy": NUMPY, "tiktoken": TIKTOKEN, "pydantic": PYDANTIC, "starlette": STARLETTE}
+    tables |= {"sse_starlette": SSE_STARLETTE, "uvicorn": UVICORN}
+    for project, text in tables.items():
+        table = names(text)
+        table |= {alias: table[name] for alias, name in ALIASES.items() if name in table}
         for name in table:
             if name not in ALIASES:
                 check(name)

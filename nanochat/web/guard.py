@@ -15,7 +15,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pydantic import ValidationError
+import pydantic
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -90,7 +90,7 @@ def error_response(
     return JSONResponse(error_content(status, message, identity, code), status, headers)
 
 
-def validation_message(error: ValidationError) -> str:
+def validation_message(error: pydantic.ValidationError) -> str:
     """Say in one short line which fields of a request are wrong; what they held is not repeated.
 
     Args:

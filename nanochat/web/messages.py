@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+import pydantic
 
 from nanochat.common import InputError
 
@@ -19,13 +19,13 @@ MAX_MESSAGES = 400
 MAX_CHARACTERS = 200_000
 """Characters of one text at most; models that read more are not served by this server."""
 
-Text = Field(max_length=MAX_CHARACTERS)
+Text = pydantic.Field(max_length=MAX_CHARACTERS)
 
 
-class Strict(BaseModel):
+class Strict(pydantic.BaseModel):
     """A part of a request: nothing is guessed, nothing is ignored."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 class ContentPart(Strict):
@@ -42,22 +42,22 @@ class ChatMessage(Strict):
 
     role: Literal["system", "user", "assistant"]
     """Who speaks; ``system`` may only come first, and goes before the user's first words."""
-    content: str | list[ContentPart] = Field(max_length=MAX_CHARACTERS)
+    content: str | list[ContentPart] = pydantic.Field(max_length=MAX_CHARACTERS)
     """The text, or its parts."""
 
 
 class ChatRequest(Strict):
     """A request of the page: ``POST /api/chat``."""
 
-    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[ChatMessage] = pydantic.Field(min_length=1, max_length=MAX_MESSAGES)
     """The conversation; the last message is the user's."""
-    temperature: float = Field(default=0.8, ge=0, le=10)
+    temperature: float = pydantic.Field(default=0.8, ge=0, le=10)
     """0 always takes the likeliest token; 1 leaves the probabilities as the model gave them."""
-    top_k: int | None = Field(default=50, ge=1, le=10**9)
+    top_k: int | None = pydantic.Field(default=50, ge=1, le=10**9)
     """How many of the likeliest tokens each draw chooses among; null means all."""
-    max_tokens: int | None = Field(default=None, ge=1, le=10**9)
+    max_tokens: int | None = pydantic.Field(default=None, ge=1, le=10**9)
     """Tokens of the answer at most; null means as many as fit."""
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: int | None = pydantic.Field(default=None, ge=0, lt=2**63)
     """The same seed gives the same answer; null means that the server takes one by chance and says which."""
 
 
@@ -75,19 +75,19 @@ class CompletionRequest(Strict):
     write the value that changes nothing are taken with that value.
     """
 
-    model: str | None = Field(default=None, max_length=200)
+    model: str | None = pydantic.Field(default=None, max_length=200)
     """The name that ``GET /v1/models`` gives."""
-    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[ChatMessage] = pydantic.Field(min_length=1, max_length=MAX_MESSAGES)
     """The conversation; the last message is the user's."""
-    temperature: float | None = Field(default=None, ge=0, le=10)
+    temperature: float | None = pydantic.Field(default=None, ge=0, le=10)
     """As in :class:`ChatRequest`; null means 1."""
-    top_k: int | None = Field(default=None, ge=1, le=10**9)
+    top_k: int | None = pydantic.Field(default=None, ge=1, le=10**9)
     """As in :class:`ChatRequest`; OpenAI's form does not know it."""
-    max_tokens: int | None = Field(default=None, ge=1, le=10**9)
+    max_tokens: int | None = pydantic.Field(default=None, ge=1, le=10**9)
     """Tokens of the answer at most."""
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=10**9)
+    max_completion_tokens: int | None = pydantic.Field(default=None, ge=1, le=10**9)
     """The newer name of the same."""
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: int | None = pydantic.Field(default=None, ge=0, lt=2**63)
     """The same seed gives the same answer."""
     stream: bool | None = None
     """Whether the answer comes in pieces while it is written."""
@@ -95,15 +95,15 @@ class CompletionRequest(Strict):
     """What the stream tells besides."""
     logprobs: bool | None = None
     """Whether each token comes with the logarithm of the probability that the model gave it."""
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    top_logprobs: int | None = pydantic.Field(default=None, ge=0, le=20)
     """How many of the likeliest tokens come with theirs."""
-    n: int | None = Field(default=None, ge=1, le=1)
+    n: int | None = pydantic.Field(default=None, ge=1, le=1)
     """Only 1."""
-    top_p: float | None = Field(default=None, ge=1, le=1)
+    top_p: float | None = pydantic.Field(default=None, ge=1, le=1)
     """Only 1."""
-    presence_penalty: float | None = Field(default=None, ge=0, le=0)
+    presence_penalty: float | None = pydantic.Field(default=None, ge=0, le=0)
     """Only 0."""
-    frequency_penalty: float | None = Field(default=None, ge=0, le=0)
+    frequency_penalty: float | None = pydantic.Field(default=None, ge=0, le=0)
     """Only 0."""
 
 

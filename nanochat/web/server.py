@@ -31,8 +31,8 @@ from importlib import resources
 from types import FrameType
 
 import anyio
+import fastapi
 import uvicorn
-from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
@@ -330,30 +330,30 @@ def create_app(
     limits = limits or Limits()
     chat = Chat(served, limits)
     files = page_files()
-    app = FastAPI(title="nanochat", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = fastapi.FastAPI(title="nanochat", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> Response:
+    async def http_error(request: fastapi.Request, error: HTTPException) -> Response:
         return error_response(error.status_code, str(error.detail), request.state.id, error.headers)
 
     @app.exception_handler(InputError)
-    async def input_error(request: Request, error: InputError) -> Response:
+    async def input_error(request: fastapi.Request, error: InputError) -> Response:
         return error_response(400, str(error), request.state.id)
 
     @app.exception_handler(ValidationError)
-    async def invalid(request: Request, error: ValidationError) -> Response:
+    async def invalid(request: fastapi.Request, error: ValidationError) -> Response:
         return error_response(422, validation_message(error), request.state.id)
 
     @app.exception_handler(Busy)
-    async def busy(request: Request, error: Busy) -> Response:
+    async def busy(request: fastapi.Request, error: Busy) -> Response:
         message = "the server stops" if error.shutdown else "every place is taken: try again in a few seconds"
         return error_response(503, message, request.state.id, {"retry-after": "5"})
 
-    async def read(request: Request, kind: type[AnyRequest]) -> AnyRequest:
+    async def read(request: fastapi.Request, kind: type[AnyRequest]) -> AnyRequest:
         """Check what a client wants before anything is computed for it."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "the body must be JSON: send it with Content-Type: application/json")
-        if wait := chat.buckets.wait_s(client(request)):
+        if wait := chat.buckets.wait_s(_client(request)):
             raise HTTPException(429, "too many tokens: wait a little", {"retry-after": str(math.ceil(wait))})
         try:
             async with asyncio.timeout(BODY_S):
@@ -363,7 +363,7 @@ def create_app(
         return read_request(kind, body)
 
     async def start(
-        request: Request,
+        request: fastapi.Request,
         wish: ChatRequest | CompletionRequest,
         settings: dict[str, object],
         top: int | None,
@@ -371,14 +371,14 @@ def create_app(
     ) -> tuple[Writing, list[int], int]:
         """Make the prompt, apart from the loop so that a long one delays nobody, and take a place."""
         ids, dropped = await asyncio.to_thread(chat.prompt, wish, settings["max_tokens"], forget)
-        return Writing(chat, ids, settings, top, client(request)), ids, dropped
+        return Writing(chat, ids, settings, top, _client(request)), ids, dropped
 
     @app.api_route("/", methods=["GET", "HEAD"])
-    async def page(request: Request) -> Response:
+    async def page(request: fastapi.Request) -> Response:
         return await static(request, "index.html")
 
     @app.api_route("/static/{name}", methods=["GET", "HEAD"])
-    async def static(request: Request, name: str) -> Response:
+    async def static(request: fastapi.Request, name: str) -> Response:
         if name not in files:
             raise HTTPException(404, "there is no such file")
         content, kind, tag = files[name]
@@ -404,7 +404,7 @@ def create_app(
         return JSONResponse({"object": "list", "data": [model]})
 
     @app.post("/api/chat")
-    async def answer_page(request: Request) -> Response:
+    async def answer_page(request: fastapi.Request) -> Response:
         wish = await read(request, ChatRequest)
         seed = secrets.randbelow(2**31) if wish.seed is None else wish.seed
         settings = {"max_tokens": wish.max_tokens, "temperature": wish.temperature, "top_k": wish.top_k, "seed": seed}
@@ -412,7 +412,7 @@ def create_app(
         return ChatStream(writing, page_events(chat, writing, ids, dropped, settings, request.state.id))
 
     @app.post("/v1/chat/completions")
-    async def answer_program(request: Request) -> Response:
+    async def answer_program(request: fastapi.Request) -> Response:
         wish = await read(request, CompletionRequest)
         if wish.model not in (None, MODEL_ID):
             return error_response(
@@ -435,14 +435,14 @@ def create_app(
         if wish.stream:
             usage = wish.stream_options is not None and wish.stream_options.include_usage
             return ChatStream(writing, completion_chunks(chat, writing, frame, request.state.id, usage))
-        return await whole_completion(request, chat, writing, frame)
+        return await _whole_completion(request, chat, writing, frame)
 
     guard = Guard(TrustedHostMiddleware(app, list(hosts), www_redirect=False), limits.max_body, key)
     guard.chat = chat
     return guard
 
 
-def client(request: Request) -> str:
+def _client(request: fastapi.Request) -> str:
     """Return what tells one client from another: its address, as the connection has it and not as a header says."""
     return request.client.host if request.client else "-"
 
@@ -467,7 +467,7 @@ async def page_events(
         ``start``, then a ``token`` for each token, then ``end`` or ``error``; each as the data of one event.
     """
     tokenizer, begin = chat.served.tokenizer, time.monotonic()
-    yield line(
+    yield _line(
         type="start",
         id=identity,
         prompt=[show_token(tokenizer, token) for token in ids[-PROMPT_TOKENS_SHOWN:]],
@@ -480,7 +480,7 @@ async def page_events(
     )
     async for event in writing.events():
         if isinstance(event, Written):
-            yield line(
+            yield _line(
                 type="token",
                 **show_token(tokenizer, event.token),
                 kind=event.kind,
@@ -490,14 +490,14 @@ async def page_events(
                 parts=[{"kind": part.kind, "text": part.text} for part in event.parts],
             )
         elif error := ended_badly(chat, event, identity):
-            yield line(type="error", **error)
+            yield _line(type="error", **error)
         else:
             rest = [{"kind": part.kind, "text": part.text} for part in writing.reader.end()]
             seconds = round(time.monotonic() - begin, 3)
-            yield line(type="end", reason=event.reason, tokens=writing.tokens, seconds=seconds, parts=rest)
+            yield _line(type="end", reason=event.reason, tokens=writing.tokens, seconds=seconds, parts=rest)
 
 
-def line(**content: object) -> dict[str, str]:
+def _line(**content: object) -> dict[str, str]:
     """Return one event of a stream."""
     return {"data": as_line(content)}
 
@@ -531,7 +531,7 @@ def logprob_entry(tokenizer: Tokenizer, event: Written) -> dict[str, object] | N
     return {**entry(event.chosen), "top_logprobs": [entry(candidate) for candidate in event.candidates]}
 
 
-def usage_of(writing: Writing) -> dict[str, int]:
+def _usage(writing: Writing) -> dict[str, int]:
     """Return how many tokens were read and written, in OpenAI's form."""
     read, wrote = writing.prompt_tokens, writing.tokens
     return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
@@ -556,7 +556,7 @@ async def completion_chunks(
 
     def chunk(delta: dict[str, str], reason: str | None = None, logprobs: object = None) -> dict[str, str]:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
-        return line(**frame, choices=[choice])
+        return _line(**frame, choices=[choice])
 
     yield chunk({"role": "assistant", "content": ""})
     async for event in writing.events():
@@ -566,17 +566,19 @@ async def completion_chunks(
             if words or entry:
                 yield chunk({"content": words} if words else {}, logprobs=entry and {"content": [entry]})
         elif error := ended_badly(chat, event, identity):
-            yield line(**error)
+            yield _line(**error)
             return
         else:
             rest = "".join(part.text for part in writing.reader.end() if part.kind == "text")
             yield chunk({"content": rest} if rest else {}, event.reason)
             if usage:
-                yield line(**frame, choices=[], usage=usage_of(writing))
+                yield _line(**frame, choices=[], usage=_usage(writing))
             yield {"data": "[DONE]"}
 
 
-async def whole_completion(request: Request, chat: Chat, writing: Writing, frame: dict[str, object]) -> Response:
+async def _whole_completion(
+    request: fastapi.Request, chat: Chat, writing: Writing, frame: dict[str, object]
+) -> Response:
     """Return an answer in OpenAI's form once it is complete; a client that leaves before stops the work.
 
     Args:
@@ -612,7 +614,7 @@ async def whole_completion(request: Request, chat: Chat, writing: Writing, frame
         "logprobs": {"content": entries, "refusal": None} if entries else None,
         "finish_reason": reason,
     }
-    return JSONResponse({**frame, "object": "chat.completion", "choices": [choice], "usage": usage_of(writing)})
+    return JSONResponse({**frame, "object": "chat.completion", "choices": [choice], "usage": _usage(writing)})
 
 
 # --- The process ---------------------------------------------------------------------------------------------------
