@@ -45,8 +45,8 @@ BUNDLE_URL = "https://karpathy-public.s3.us-west-2.amazonaws.com/eval_bundle.zip
 """Where the published bundle is."""
 N_TASKS = 22
 """The number of tasks that CORE is the mean of."""
-BATCH_TOKENS = 1 << 14
-"""Rows are computed together up to so many tokens, filling included."""
+BATCH_SCORES = 1 << 28
+"""Rows are computed together up to so many scores, one for each token of the vocabulary at each place: a gigabyte."""
 WINDOW = 64
 """Questions whose rows are sorted by length together, so that few of their places are filling."""
 SEED = 1234
@@ -498,7 +498,9 @@ def score_rows(model: GPT, rows: Sequence[tuple[Sequence[int], int]]) -> list[tu
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
     while order:
         longest = len(rows[order[-1]][0])
-        some = [order.pop() for _ in range(min(len(order), max(1, BATCH_TOKENS // longest)))]
+        some = [
+            order.pop() for _ in range(min(len(order), max(1, BATCH_SCORES // (longest * model.config.vocab_size))))
+        ]
         inputs = torch.zeros((len(some), longest - 1), dtype=torch.long)
         targets = torch.full((len(some), longest - 1), IGNORED)
         for line, i in enumerate(some):

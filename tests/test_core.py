@@ -204,7 +204,7 @@ def test_batches_change_nothing(
         rows.append((ids, int(torch.randint(1, length, (1,), generator=generator))))
     alone = [score_rows(model, [row])[0][0] for row in rows]
     for limit in (1, 41, 100, 10_000):
-        monkeypatch.setattr(core, "BATCH_TOKENS", limit)
+        monkeypatch.setattr(core, "BATCH_SCORES", limit * 320)
         assert [value for value, _ in score_rows(model, rows)] == pytest.approx(alone, abs=1e-5)
     for (ids, scored), value in zip(rows, alone, strict=True):
         targets = torch.tensor([[-1] * (len(ids) - 1 - scored) + ids[-scored:]])
