@@ -240,8 +240,9 @@ def run_stage(main: Callable[[list[str] | None], object], argv: list[str] | None
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
     rank, several = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1") != "1"
-    quiet = logging.ERROR if several and rank != "0" else logging.INFO  # what all would say, one says
-    logging.basicConfig(level=logging.DEBUG if debug else quiet, format="%(message)s")
+    speaks = not several or rank == "0"  # what all would say, one says
+    level = logging.DEBUG if debug else logging.INFO if speaks else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s")
     logging.getLogger("rustbpe").setLevel(logging.WARNING)  # it reports every percent of a training
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) == "strict":  # a terminal that knows ASCII alone shows the rest as codes
@@ -257,7 +258,8 @@ def run_stage(main: Callable[[list[str] | None], object], argv: list[str] | None
         print(f"nanochat: error{where}: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
-        print(f"nanochat: stopped{where}{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        if speaks:
+            print(f"nanochat: stopped{where}{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 128 + getattr(stop, "signum", signal.SIGINT)
     return 0
 

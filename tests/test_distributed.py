@@ -1,6 +1,7 @@
 """Several processes train what one would train, refuse together, and end together."""
 
 import json
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +13,10 @@ import torch
 from conftest import DOCUMENTS
 from hypothesis import given
 from hypothesis import strategies as st
-from launching import STAGE, finish, finish_world, free_port
+from launching import STAGE, finish, finish_world, free_port, start
 
 from nanochat import distributed as world
-from nanochat.checkpoint import read_saved, resume, save_checkpoint
+from nanochat.checkpoint import latest_step, list_steps, read_saved, resume, save_checkpoint
 from nanochat.common import InputError, Runtime, detect_runtime
 from nanochat.dataloader import TokenLoader
 from nanochat.gpt import GPT
@@ -115,9 +116,13 @@ with distributed(runtime, timeout=60):
 
     state = TrainState.start(plan, loader(), runtime)
     fit(state, until=17)
+    torch.manual_seed(rank)
     save_checkpoint(state, folder / "saved-by-two", "abc")
+    found["drawn"] = [torch.rand(3).tolist()]
     found["whole"] = facts(fit(state))
-    found["again"] = facts(fit(resume(folder / "saved-by-two", loader(), runtime, plan)))
+    state_again = resume(folder / "saved-by-two", loader(), runtime, plan)
+    found["drawn"].append(torch.rand(3).tolist())
+    found["again"] = facts(fit(state_again))
     found["from one"] = facts(fit(resume(folder / "saved-by-one", loader(), runtime, plan)))
     found["uneven"] = facts(fit(TrainState.start(plan, Uneven(loader()), runtime), until=4))
 
@@ -242,6 +247,8 @@ def test_a_request_to_one_process_stops_all_after_the_same_step(pair: list[dict[
 def test_two_processes_resume_their_own_run_exactly(pair: list[dict[str, Any]]) -> None:
     for found in pair:
         assert found["again"] == found["whole"]
+        assert found["drawn"][0] == found["drawn"][1]
+    assert pair[0]["drawn"] != pair[1]["drawn"], "each has its own random numbers"
 
 
 def test_one_process_goes_on_with_what_two_saved(
@@ -512,6 +519,21 @@ def test_torchrun_names_a_busy_port(texts: Path, tmp_path: Path) -> None:
         done = finish([*words, "--", f"--data={texts}"], NANOCHAT_BASE_DIR=str(tmp_path / "base"))
     assert done.code != 0 and str(port) in done.err and "address already in use" in done.err.lower()
     assert not (tmp_path / "base").exists()
+
+
+@pytest.mark.slow
+def test_signal_to_torchrun_is_one_to_all(texts: Path, tmp_path: Path) -> None:
+    """Row 20 under torchrun: all processes end after the same step, which is saved once."""
+    run = tmp_path / "base" / "base" / "d1"
+    flags = [f"--data={texts}", *SMALL, *CPU, "--num-iterations=4000"]
+    with start(torchrun("-m", "scripts.base_train", "--"), *flags, NANOCHAT_BASE_DIR=str(tmp_path / "base")) as running:
+        running.wait_until(lambda printed: printed.count("loss") >= 1)
+        running.send(signal.SIGTERM)
+        done = running.done()
+    assert done.code != 0 and done.err.count("nanochat: SIGTERM: stopping after this step") == 1
+    (step,) = list_steps(run)
+    assert f"nanochat: stopped (rank 0): after step {step} of 4000, which is saved in {run}" in done.err
+    assert latest_step(run) == step and "exitcode  : 143" not in done.out and "lost contact" not in done.err
 
 
 # The stages on two processes ---------------------------------------------------------------------------------
