@@ -207,7 +207,7 @@ def cache_weight() -> str:
 def pipeline_stages() -> str:
     """List the commands."""
     names = list(stages.stages())
-    return f"There are {len(names)} stages today, in this order: {', '.join(f'`{name}`' for name in names)}."
+    return f"There are {len(names)} stages: {', '.join(f'`{name}`' for name in names)}."
 
 
 @claim("pipeline-export", about="nanochat.interop.weight_names", killed_by="export-without-head")

@@ -75,18 +75,31 @@ def work() -> Picture:
 
 def pipeline() -> Picture:
     """The stages and what they hand on."""
-    names = list(stages.stages())
+    road = ("tok-train", "base-train", "mid-train", "chat-sft", "chat-rl")
+    known = stages.stages()
+    missing = [name for name in road if name not in known]
+    if missing:
+        raise LookupError(f"the road leads over stages that do not exist: {missing}")
+    ends = [
+        Box("chat-cli", "terminal", "green"),
+        Box("chat-web", "browser", "green"),
+        Box("export-hf", "away", "green"),
+    ]
     drawing = flow(
         [
             Box("texts", "stories, prose, a folder", "muted"),
-            Box("tok-train", "nanochat tok-train", "violet"),
-            Box("base-train", "nanochat base-train", "amber"),
-            Box("base-eval", "nanochat base-eval", "green"),
+            Box("tok-train", "which pieces to cut", "violet"),
+            Box("base-train", "to continue a text", "amber"),
+            Box("mid-train", "what a chat looks like", "amber"),
+            Box("chat-sft", "to answer", "amber"),
+            Box("chat-rl", "to answer well", "amber"),
+            ends,
         ],
-        ["documents", "tokenizer.json", "base/d4/step_…"],
+        ["documents", "tokenizer.json", "base/d4/step_…", "mid/d4/step_…", "sft/d4/step_…", "rl/d4/step_…"],
     )
     return drawing.picture(
-        alt="Four boxes: texts, tok-train, base-train, base-eval, with arrows that name what is handed on: documents, "
-        "the tokenizer, a checkpoint.",
-        caption=f"The {len(names)} stages and the files between them. Each can be run again without those before it.",
+        alt="A column of boxes with arrows between: texts, tok-train, base-train, mid-train, chat-sft, chat-rl, and "
+        "below them side by side chat-cli, chat-web and export-hf. Each arrow names the file that is handed on.",
+        caption=f"{len(road)} of the {len(known)} stages make a model; beside each arrow stands the file that one hands "
+        "to the next. Each can be run again without those before it.",
     )
