@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nanochat import corpora
 from nanochat.common import InputError
@@ -200,9 +202,7 @@ def test_row_11_a_missing_or_empty_place_names_the_cure(base: Path, tmp_path: Pa
     with pytest.raises(InputError, match="python -m scripts.download"):
         load_corpus(tmp_path / "empty")
     for name in ("shards", "climbmix"):
-        with pytest.raises(
-            InputError, match="not on this machine .*: fetch .* python -m scripts.download -n 8$"
-        ):
+        with pytest.raises(InputError, match="not on this machine .*: fetch .* python -m scripts.download -n 8$"):
             load_corpus(name)
     with pytest.raises(InputError, match="scripts.download -n 8 --dataset=tinystories$"):
         load_corpus("tinystories")
@@ -394,6 +394,15 @@ def test_a_mixture_with_shards_keeps_their_held_out_file(base: Path) -> None:
     assert set(texts(30)) <= set(mixed.documents("train"))
     assert mixed.skipped == {"shard_00000.parquet": 1}
     assert "held out" in set(mixed.documents("val")) and not set(texts(30)) & set(mixed.documents("val"))
+
+
+@given(st.lists(st.lists(st.integers()), min_size=1, max_size=4))
+def test_a_mixture_of_any_sources_has_all_of_each_in_order(sources: list[list[int]]) -> None:
+    marked = [[(name, place) for place in range(len(source))] for name, source in enumerate(sources)]
+    found = list(corpora._mixed([iter(source) for source in marked]))
+    assert sorted(found) == sorted(each for source in marked for each in source)
+    for name, source in enumerate(marked):
+        assert [each for each in found if each[0] == name] == source
 
 
 @pytest.mark.parametrize("name", ["stories+", "+", "stories++pydoc", "stories+stories"])

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nanochat import hub as hub_module
-from nanochat.common import InputError
+from nanochat.common import InputError, base_dir
 from nanochat.hub import (
     Download,
     DownloadError,
@@ -338,6 +340,19 @@ def test_a_file_of_a_data_set_is_kept_in_its_place(hub: Hub, tmp_path: Path) -> 
                           ("a/b", ""), ("a/b", "c\\..\\d")):  # fmt: skip
         with pytest.raises(InputError):
             hub_url(dataset, path)
+
+
+names_of_the_hub = st.text(alphabet="ab._-/\\\0~ é", max_size=12)
+
+
+@given(names_of_the_hub, names_of_the_hub)
+def test_no_name_leads_out_of_the_folder(dataset: str, path: str) -> None:
+    try:
+        found = hub_path(dataset, path or "x")
+    except InputError:
+        return
+    folder = (base_dir() / "hub").resolve()
+    assert folder in Path(os.path.normpath(found)).parents and len(found.relative_to(base_dir()).parts) >= 3
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
