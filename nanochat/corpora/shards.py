@@ -93,6 +93,12 @@ SHARDED = {
 def find_sharded(name: str) -> ShardedSet:
     """Return the set of this name, or for ``shards`` the first one that has been downloaded.
 
+    Args:
+        name: A name of :data:`SHARDED`, or ``shards``.
+
+    Returns:
+        A set of which at least one shard for training is on this machine.
+
     Raises:
         InputError: If it has not been downloaded; the message has the command that does it.
     """

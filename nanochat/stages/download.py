@@ -103,7 +103,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def shards_wanted(settings: Settings) -> int:
-    """Say how many shards for training to fetch."""
+    """Say how many shards for training to fetch.
+
+    Args:
+        settings: The flags.
+
+    Returns:
+        The number; -1 for all.
+
+    Example:
+        >>> shards_wanted(Settings()), shards_wanted(Settings(tasks=True))
+        (8, 0)
+    """
     if settings.num_shards is not None:
         return settings.num_shards
     if settings.tasks or settings.core:
