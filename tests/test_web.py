@@ -231,6 +231,15 @@ def test_openai_client_streams_the_same(client: openai.OpenAI) -> None:
     assert all(entry.top_logprobs[0].logprob == entry.logprob for entry in entries), "the best one was taken"
 
 
+def test_the_program_of_the_reference_works(here: tuple[str, server.Chat], capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "api" / "web.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(import openai\n.*?)```", page, re.DOTALL)
+    names: dict[str, openai.OpenAI] = {}
+    exec(program.replace("http://127.0.0.1:8000", here[0]), names)
+    names["client"].close()
+    assert "42" in capsys.readouterr().out
+
+
 def test_openai_client_gets_errors_it_knows(client: openai.OpenAI) -> None:
     ask = client.chat.completions.create
     said = [{"role": "user", "content": SUM}]
