@@ -294,7 +294,7 @@ def test_rewards_as_a_stage_and_its_resume(base: Path, capsys: pytest.CaptureFix
     ]  # fmt: skip
     assert main([*flags, "--save-every=3"]) == 0
     printed = capsys.readouterr().out
-    assert "mean reward on the way" in printed and re.search(r"held-out spelling: .*% before, .*% after", printed)
+    assert "mean reward on the way" in printed and re.search(r"held-out spelling: .*% after 0 steps, .*% after 5", printed)
     rewards = re.findall(r"step +\d+  (reward .*)  about", printed)
     assert len(rewards) == 5
     folder = base / "rl" / "d1"

@@ -45,8 +45,8 @@ class Settings:
     """How many answers to each task to print."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, or mps."""
-    dtype: str = "float32"
-    """Precision of the matrix products: float32, bfloat16, or auto (bfloat16 on a GPU)."""
+    dtype: str = "auto"
+    """Precision of the matrix products: auto (bfloat16 on a GPU, else float32), float32, or bfloat16."""
     threads: int | None = None
     """Threads on the CPU; if not given, those that torch chooses."""
 

@@ -32,7 +32,7 @@ class Settings(RunSettings):
     """The model to go on from: auto (the fine-tuned one), base, mid, sft, rl, tiny, shipped, or the path of a run."""
     run: str | None = None
     """Name of the run, in the stage that is read and in the one that is written; if not given, the run saved last."""
-    tasks: str = "arithmetic"
+    tasks: str = "arithmetic:4000"
     """The tasks to try, with commas between; a number behind a colon takes so many questions of a task."""
     num_iterations: int = 60
     """Steps, each one move of the weights."""
@@ -56,8 +56,8 @@ class Settings(RunSettings):
     """Steps between two measurements; 0 measures before the first step and after the last only."""
     eval_questions: int = 100
     """Held-out questions of each task that a measurement asks."""
-    dtype: str = "float32"
-    """Precision of the matrix products: float32, bfloat16, or auto (bfloat16 on a GPU)."""
+    dtype: str = "auto"
+    """Precision of the matrix products: auto (bfloat16 on a GPU, else float32), float32, or bfloat16."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"horizon     {plan.num_iterations:,} steps, {plan.num_iterations * total:,} answers"
         )
         curve: list[float] = []
-        rates: list[dict[str, float]] = []
+        rates: list[tuple[int, dict[str, float]]] = []
 
         def measure(state: TrainState) -> dict[str, float]:
             scores = [score_task(state.model, tokenizer, task, max_tokens=settings.max_tokens) for task in asked]
@@ -126,8 +126,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                     f"step {state.step:6,}  held-out {score.name}: {score.mean_reward:.1%} of {score.total} questions, "
                     f"{score.form:.1%} of the right form"
                 )
-            rates.append({score.name: score.mean_reward for score in scores})
-            return {"pass_rate": sum(rates[-1].values()) / len(scores)}
+            rates.append((state.step, {score.name: score.mean_reward for score in scores}))
+            return {"pass_rate": sum(score.mean_reward for score in scores) / len(scores)}
 
         def begin(state: TrainState) -> dict[str, float]:
             loader.engine = Engine(state.model, tokenizer)
@@ -151,8 +151,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if state is None:
             return
         print(f"\nsaved in {folder}; the mean reward on the way:\n{draw(curve)}\n")
-        for task in rates[0]:
-            print(f"held-out {task}: {rates[0][task]:.1%} before, {rates[-1][task]:.1%} after")
+        (first, before), (last, after) = rates[0], rates[-1]
+        for task in before:
+            print(f"held-out {task}: {before[task]:.1%} after {first} steps, {after[task]:.1%} after {last}")
 
 
 def added_up(tries: Tries) -> Tries:
