@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
     def serve(self, data: bytes, fault: int | str | None) -> None:
         hub = self.hub
         if hub.together is not None:
-            hub.together.wait(30)
+            hub.together.wait(100)
         if isinstance(fault, int):
             self.send_response(fault)
             self.send_header("Retry-After", "7")

@@ -226,7 +226,7 @@ def test_row_14_two_downloaders_at_once(hub: Hub, tmp_path: Path) -> None:
     target = tmp_path / "odd [1]*?.bin"
     hub.slow, hub.together = 0.005, threading.Barrier(2)
     both = [start(f"from nanochat.hub import fetch; fetch({hub.url + '/a.bin'!r}, {str(target)!r})") for _ in range(2)]
-    errors = [process.communicate(timeout=60)[1] for process in both]
+    errors = [process.communicate(timeout=150)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
     assert len(hub.requests) == 2, "they worked at the same time"
     assert names(tmp_path) == [target.name] and target.read_bytes() == DATA
@@ -315,7 +315,7 @@ fetch_all([Download.of("some/data", f"{n}.bin") for n in range(6)], workers=2)
     while len(hub.requests) < 2:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=100)
     assert process.returncode != 0 and "KeyboardInterrupt" in error
     assert names(tmp_path) == [] and len(hub.requests) == 2
 

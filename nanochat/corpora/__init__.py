@@ -15,8 +15,9 @@ Each document belongs to the training or to the validation split by a hash of it
 stands in both, whatever the order of the files and however often they are read. Shards of the hub have a held-out file
 of their own; where it is here, it is the validation split.
 
-Text is read piece by piece and never held as a whole. Files must stay as they are while a run reads them: each
-reading compares their size and date with the first one, and a changed file is refused.
+Files are read one after the other, parquet files piece by piece, so a corpus may be larger than the memory. They must
+stay as they are while a run reads them: each reading compares their size and date with the first one, and a changed
+file is refused.
 """
 
 from __future__ import annotations
