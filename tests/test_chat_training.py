@@ -29,6 +29,7 @@ from nanochat.evaluate import (
 from nanochat.gpt import GPT
 from nanochat.stages import main
 from nanochat.stages.chats import parse_tasks
+from nanochat.stages.models import find_model
 from nanochat.tasks import Task, load_task
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import Plan, TrainState, train_step
@@ -294,7 +295,8 @@ def test_rewards_as_a_stage_and_its_resume(base: Path, capsys: pytest.CaptureFix
     ]  # fmt: skip
     assert main([*flags, "--save-every=3"]) == 0
     printed = capsys.readouterr().out
-    assert "mean reward on the way" in printed and re.search(r"held-out spelling: .*% after 0 steps, .*% after 5", printed)
+    assert "mean reward on the way" in printed
+    assert re.search(r"held-out spelling: .*% after 0 steps, .*% after 5", printed)
     rewards = re.findall(r"step +\d+  (reward .*)  about", printed)
     assert len(rewards) == 5
     folder = base / "rl" / "d1"
@@ -454,3 +456,45 @@ def test_numbers_of_a_score() -> None:
     score = TaskScore("t", total=4, reward=2.5, correct=2, well_formed=3, too_long=0, chance=0.0)
     assert (score.accuracy, score.mean_reward, score.form) == (0.5, 0.625, 0.75)
     assert score.margin == pytest.approx((0.625 * 0.375 / 4) ** 0.5)
+
+
+# Which model a command takes ---------------------------------------------------------------------------------------
+
+
+def test_auto_takes_the_most_finished_model(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def where(*source: str) -> str:
+        return find_model(*source)[2]
+
+    assert where() == where("auto") == str(base / "base" / "d1" / "step_000004")
+    few = ["--tasks=spelling:30", *SMALL]
+    assert main(["chat-sft", *few, "--num-iterations=2", "--save-every=1"]) == 0
+    assert where() == where("sft") == str(base / "sft" / "d1" / "step_000002")
+    assert main(["mid-train", *few, "--num-iterations=1", "--text-share=0"]) == 0
+    assert where() == str(base / "sft" / "d1" / "step_000002"), "a model of an earlier stage is less finished"
+    assert where("base") == str(base / "base" / "d1" / "step_000004")
+    assert find_model("sft", None, 1)[2].endswith("step_000001")
+    for path in (base / "sft" / "d1", base / "sft" / "d1" / "step_000002"):
+        assert where(str(path)) == str(base / "sft" / "d1" / "step_000002")
+    assert main(["chat-sft", *few, "--num-iterations=1", f"--source={base / 'base' / 'd1'}", "--run=other"]) == 0
+    assert where() == str(base / "sft" / "other" / "step_000001"), "of two runs the one that was saved last"
+    assert find_model("auto", "d1")[2] == str(base / "sft" / "d1" / "step_000002")
+
+
+@pytest.mark.parametrize(
+    ("source", "run", "step", "named"),
+    [
+        ("sft", None, None, "make one with python -m scripts.chat_sft"),
+        ("base", "other", None, r"other holds no checkpoint.*base_train"),
+        ("bsae", None, None, "did you mean base"),
+        ("auto", "other", None, "no stage has a run other"),
+        ("shipped", "d1", None, "leave them out"),
+        ("tiny", None, 5, "leave them out"),
+        ("{base}/base", None, None, "holds no checkpoint"),
+        ("{base}/base/d1", "d1", None, "leave it out"),
+        ("{base}/base/d1/step_000009", None, None, r"has no step_000009.*\[4\]"),
+        ("{base}/base/d1/step_000004", None, 4, "leave them out"),
+    ],
+)
+def test_models_that_are_not_there(base: Path, source: str, run: str | None, step: int | None, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        find_model(source.format(base=base), run, step)
