@@ -96,7 +96,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def answer_line(task: Task, number: int, answer: Message, reward: float) -> str:
-    """Write down a question, the answer to it, and what it was worth."""
+    """Write down a question, the answer to it, and what it was worth.
+
+    Args:
+        task: The task.
+        number: The number of the question.
+        answer: What the model said.
+        reward: From 0 to 1.
+
+    Returns:
+        Some lines of text.
+    """
     asked = question_of(task[number]).messages[-1].text
     return (
         f"\n{task.name}, question {number}, reward {reward:.2f}\n  > {indented(asked)}\n  {indented(spoken(answer))}\n"

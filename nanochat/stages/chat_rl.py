@@ -157,7 +157,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def added_up(tries: Tries) -> Tries:
-    """Add up what came of a step over all processes."""
+    """Add up what came of a step over all processes.
+
+    Args:
+        tries: What came of the questions of this process.
+
+    Returns:
+        What came of all; every process gets it.
+    """
     return Tries(**{name: all_sum(value) for name, value in asdict(tries).items()})
 
 

@@ -324,5 +324,12 @@ def spoken(message: Message) -> str:
 
 
 def indented(text: str) -> str:
-    """Put the lines of a text below each other behind two blanks."""
+    """Put the lines of a text below each other, each but the first behind two blanks.
+
+    Args:
+        text: The text; white space around it goes.
+
+    Returns:
+        The text, to be printed behind two blanks.
+    """
     return "\n  ".join(text.strip().splitlines())
