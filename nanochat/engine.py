@@ -309,24 +309,24 @@ class TextStream:
         return self._decoder.decode(b"", final=True)
 
 
-def _step(rows: list[_Row], p: Tensor, drawn: Tensor, top: int) -> Step:
+def _step(rows: list[_Row], p: Tensor, generator: torch.Generator, best: bool, top: int) -> Step:
     """Give each row its token: the next forced one, or else the drawn one, or the last one once it has ended."""
+    drawn = _draw(p, generator, best)
     tokens, active, forced = [], [], []
     for row, token in zip(rows, drawn.tolist(), strict=True):
         active.append(row.active)
         forced.append(row.active and bool(row.forced))
         tokens.append(row.forced.popleft() if forced[-1] else token if row.active else row.last)
     chosen = [on and not put for on, put in zip(active, forced, strict=True)]
-    probabilities = p.gather(1, drawn[:, None])[:, 0].tolist()
+    likely = p.gather(1, drawn[:, None]).tolist()
+    probabilities = [q if own else 1.0 for (q,), own in zip(likely, chosen, strict=True)]
     candidates: list[list[tuple[int, float]]] = [[] for _ in rows]
     if top:
-        best = p.topk(min(top, p.size(1)))
-        for row, (ids, shares) in enumerate(zip(best.indices.tolist(), best.values.tolist(), strict=True)):
+        values, indices = p.topk(top)
+        for row, (ids, shares) in enumerate(zip(indices.tolist(), values.tolist(), strict=True)):
             if chosen[row]:
                 candidates[row] = [(i, share) for i, share in zip(ids, shares, strict=True) if share > 0]
-    return Step(
-        tokens, active, forced, [q if own else 1.0 for q, own in zip(probabilities, chosen, strict=True)], candidates
-    )
+    return Step(tokens, active, forced, probabilities, candidates)
 
 
 class Engine:
@@ -448,8 +448,7 @@ class Engine:
         if cache is not None and num_samples > 1:
             cache = cache.repeat(num_samples)
         for n in range(budget):
-            p = next_token_probabilities(logits, temperature, top_k)
-            step = _step(states, p, _draw(p, generator, temperature == 0), top)
+            step = _step(states, next_token_probabilities(logits, temperature, top_k), generator, temperature == 0, top)
             yield step
             for state, token in zip(states, step.tokens, strict=True):
                 state.last, state.active = token, state.active and token not in ends
