@@ -1,7 +1,7 @@
-"""Walk through the built site in a real browser: ``make test-site``.
+"""Walk through the built site and the page of the chat in a real browser: ``make test-site``.
 
 ``python tests/browser/run.py [--site FOLDER] [PART ...]``: another folder than docs/_build/html, and only the pages
-whose names hold one of the parts.
+whose names hold one of the parts. The part ``chat`` is the page of the chat, which needs no built site.
 
 Needs Chromium (or Chrome) and Node.js of the system; the two small packages that drive it are installed by npm the
 first time, beside the built site. What is missing is named with the command that brings it.
@@ -15,6 +15,7 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -79,13 +80,40 @@ def install_tools() -> None:
     here.write_text(wanted, encoding="utf-8")
 
 
+def walk(script: str, setting: dict[str, object]) -> int:
+    """Run a walk beside node_modules, where its imports are found, and return its exit status."""
+    copy = TOOLS / script
+    shutil.copyfile(HERE / script, copy)
+    return subprocess.run(["node", str(copy)], input=json.dumps(setting), text=True).returncode
+
+
+def walk_chat(browser: str) -> int:
+    """Serve the chat with a model that learns some answers by heart, walk through its page, return the exit status."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, str(HERE / "chat.py"), f"--port={port}", "--pause=0.02"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            if not server.stdout.readline().startswith("ready"):
+                print("FAIL chat: the server does not start")
+                return 1
+            return walk("chat.mjs", {"address": f"http://127.0.0.1:{port}/", "browser": browser})
+        finally:
+            server.terminate()
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Serve the site on loopback, walk through it, and return the exit status."""
+    """Serve the site on loopback, walk through it and through the chat, and return the exit status."""
     parser = argparse.ArgumentParser(description="Walk through the built site in a real browser.")
     parser.add_argument("--site", type=Path, default=SITE, help="folder of the built site (default: docs/_build/html)")
     parser.add_argument("parts", nargs="*", metavar="PART", help="walk through pages whose names hold this alone")
     options = parser.parse_args(argv)
     site = options.site.resolve()
+    parts = [part for part in options.parts if part != "chat"]
+    if options.parts and not parts:
+        browser = find_browser()
+        install_tools()
+        return walk_chat(browser)
     if not (site / "index.html").exists():
         sys.exit(f"there is no site in {options.site}: run make site first")
     browser = find_browser()
@@ -100,11 +128,11 @@ def main(argv: list[str] | None = None) -> int:
             "browser": browser,
             "profile": profile,
             "pages": pages,
-            "only": options.parts,
+            "only": parts,
         }
-        script = TOOLS / "walk.mjs"  # beside node_modules, where its imports are found
-        shutil.copyfile(HERE / "walk.mjs", script)
-        return subprocess.run(["node", str(script)], input=json.dumps(setting), text=True).returncode
+        status = walk("walk.mjs", setting)
+    chat = "chat" in options.parts or (not parts and site == SITE)
+    return max(status, walk_chat(browser)) if chat else status
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ function finish(message, reason) {
   if (!words && !message.parts.length && reason === "stop") message.body.append(make("em", { text: "The model ended its answer at once." }));
   message.state.textContent = ends[reason];
   message.actions.replaceChildren();
-  if (message.tokens.length) message.actions.append(action("How it was made", (event) => { show(message); openPanel(event.currentTarget, true); }, "How this answer was made, token by token"));
+  if (message.tokens.length) message.actions.append(action("How it was made", (event) => { show(message); openPanel(event.currentTarget, true); }, "How it was made, token by token"));
   message.actions.append(action("Try again", () => again(message), "Try again: ask for another answer"));
   at("announce").textContent = reason === "error" ? "" : `nanochat: ${words || "no words"}${reason === "stopped" ? ". Stopped." : ""}`;
 }

@@ -45,23 +45,17 @@ const MARKS = {
   "<|output_end|>": "The result is complete, and the model goes on.",
 };
 
-function spoken(token) {
-  const name = token.mark ? `mark ${token.piece.replace(/[<|>]/g, "").replaceAll("_", " ")}` : `“${token.piece.replaceAll("·", " ")}”`;
-  if (token.forced) return `${name}, put in by the program`;
-  return token.chosen ? `${name}, ${percent(token.chosen.own)}` : name;
-}
-
 function chip(token, index) {
   const classes = ["chip", `hue-${token.colour}`];
   if (token.mark) classes.push("mark");
   if (token.forced) classes.push("forced");
-  const button = make("button", { type: "button", class: classes.join(" "), "aria-label": spoken(token), "aria-pressed": "false", tabindex: index === 0 ? "0" : "-1" });
-  button.append(make("span", { class: "piece", text: look(token) }));
+  const button = make("button", { type: "button", class: classes.join(" "), "aria-pressed": "false", tabindex: index === 0 ? "0" : "-1" });
+  button.append(make("span", { class: "piece", text: look(token) }), " ");
   if (token.chosen) {
     const fill = make("span", { class: "fill" });
     fill.style.width = `${100 * token.chosen.own}%`;
     button.append(make("span", { class: "meter" }, fill), make("small", { text: percent(token.chosen.own) }));
-  } else button.append(make("small", { text: token.forced ? "put in" : "" }));
+  } else button.append(make("small", { text: "put in" }));
   return make("li", {}, button);
 }
 
