@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nanochat.stages import ORDER, main
+from nanochat.stages import ORDER, main, stages
 from nanochat.stages.flags import parse_flags
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,3 +113,12 @@ def test_speedrun_has_one_dial(tmp_path: Path) -> None:
 def test_speedrun_refuses_what_it_does_not_know(wrong: str) -> None:
     done = subprocess.run(["bash", str(ROOT / "speedrun.sh"), wrong], capture_output=True, text=True)
     assert done.returncode == 2 and re.search("speedrun.sh: .*depth", done.stderr)
+
+
+def test_every_stage_has_a_script() -> None:
+    names = {f"{name.replace('-', '_')}.py" for name in stages()}
+    assert names == {path.name for path in (ROOT / "scripts").glob("*.py")} - {"__init__.py"}
+    for name in stages():
+        text = (ROOT / "scripts" / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+        assert f'run("{name}")' in text
+    assert set(ORDER) <= set(stages()), "each name of the order is that of a stage"
