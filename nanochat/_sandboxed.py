@@ -13,7 +13,6 @@ import ctypes
 import json
 import os
 import platform
-import resource
 import struct
 import symtable
 import sys
@@ -55,6 +54,8 @@ def confine(walls: str, paths: Sequence[str], memory_bytes: int, seconds: int) -
         memory_bytes: The most address space.
         seconds: The most seconds of work.
     """
+    import resource  # which not every system has; those that do not have it cannot isolate either
+
     if walls == "namespaces":
         _leave_the_file_system(paths)
     limits = {

@@ -106,8 +106,7 @@ def run_program(
         InputError: If an argument has no meaning.
 
     Example:
-        >>> outcome = run_program("def double(x): return x + x", "assert double(4) == 8")  # doctest: +SKIP
-        >>> outcome.passed  # doctest: +SKIP
+        >>> isolation() is None or run_program("def double(x): return x + x", "assert double(4) == 8").passed
         True
     """
     for name, source in (("program", program), ("tests", tests)):
