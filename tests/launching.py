@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DEADLINE = 120.0
+DEADLINE = 300.0
 """Seconds after which a process that should have ended is taken for one that hangs."""
 # A shell that starts a job in the background lets it ignore Ctrl-C, and it would hand that down to everything here.
 STAGE = """

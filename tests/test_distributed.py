@@ -95,7 +95,7 @@ def facts(state):
 
 
 found["alone"] = refused(lambda: check_connected(runtime))
-with distributed(runtime, timeout=60):
+with distributed(runtime, timeout=300):
     print("only the first one is heard")
     found["sum"] = [all_sum(rank + 1), all_sum(0.5 + rank), all_sum(torch.tensor([rank, 2])).tolist()]
     found["max"] = [all_max(rank), all_max(-1.5 - rank)]
@@ -484,7 +484,7 @@ def test_one_process_that_fails_ends_the_run(how: str, texts: Path, tmp_path: Pa
     program.write_text(FAILING)
     flags = [f"--data={texts}", *SMALL, *CPU, "--num-iterations=100000", "--save-every=2"]
     # In the last case both go on, to different exchanges, and only the time limit can tell.
-    limit = "3" if how == "has fewer batches" else "600"
+    limit = "20" if how == "has fewer batches" else "600"
     done = finish(
         torchrun("--", str(program), how, *flags), NANOCHAT_BASE_DIR=str(tmp_path / "base"), NANOCHAT_TIMEOUT=limit
     )

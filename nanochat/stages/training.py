@@ -172,7 +172,7 @@ def train(
         Stopped: If somebody asked the run to stop; it was saved, and ``--resume`` goes on.
     """
     with run_lock(folder, runtime):
-        step = from_first(latest_step(folder)) if settings.resume else None
+        step = from_first(latest_step(folder) if runtime.is_main else None) if settings.resume else None
         if step is not None and step >= plan.num_iterations:
             print(
                 f"nothing to do: {folder} has {step} steps of the {plan.num_iterations} asked for; a longer run has "
