@@ -33,7 +33,7 @@ stage() {  # one process
 train() {  # as many processes as there are GPUs
     echo; echo "=== $* ($NPROC processes)"
     if [ "$NPROC" -gt 1 ]; then
-        "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node="$NPROC" -m "scripts.$1" "${@:2}"
+        "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node="$NPROC" -m "scripts.$1" -- "${@:2}"
     else
         "$PYTHON" -m "scripts.$1" "${@:2}"
     fi
