@@ -24,12 +24,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanochat.checkpoint import save_checkpoint
 from nanochat.conversation import Message, Part, parse_answer
 from nanochat.engine import Engine
 from nanochat.figures import PALETTE
 from nanochat.stages import main
 from nanochat.stages.chat_web import KEY_VARIABLE, describe
 from nanochat.tokenizer import Tokenizer
+from nanochat.train import TrainState
 from nanochat.web import server
 from nanochat.web.answers import AnswerReader
 from nanochat.web.guard import TokenBuckets, plain
@@ -755,10 +757,39 @@ def test_escaped_text_is_one_short_line() -> None:
     assert len(plain("é" * 10_000)) <= 300
 
 
+@pytest.mark.slow
+def test_the_command_serves_a_run_to_others_who_know_the_key(
+    tmp_path: Path, make_state: Callable[..., TrainState], byte_tokenizer: Tokenizer
+) -> None:
+    """Row 60: from another folder, with a home that cannot be written."""
+    run = tmp_path / "sft" / "trial"
+    save_checkpoint(make_state(1), run, byte_tokenizer.fingerprint)
+    byte_tokenizer.save(run / "tokenizer.json")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    surroundings = {
+        "PYTHONPATH": str(ROOT), "NANOCHAT_BASE_DIR": str(tmp_path), "HOME": "/proc", KEY_VARIABLE: "only-for-friends",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "scripts.chat_web", "--host=0.0.0.0", f"--port={port}", "--threads=1"]
+    with subprocess.Popen(command, cwd=tmp_path, env=surroundings, stdout=subprocess.PIPE, text=True) as process:
+        said = list(iter(process.stdout.readline, f"ready       http://127.0.0.1:{port}/  (Ctrl-C stops it)\n"))
+        assert any(line.startswith("notice") and "knows the key" in line for line in said), said
+        address = f"http://127.0.0.1:{port}"
+        assert httpx.get(address + "/api/info").status_code == 401
+        known = {"authorization": "Bearer only-for-friends", "host": "a.name.of.this.machine"}
+        assert httpx.get(address + "/api/info", headers=known).json()["where"] == "sft/trial/step_000001"
+        answer = httpx.post(address + "/v1/chat/completions", json=body("Hi", max_tokens=2), headers=known)
+        assert answer.json()["usage"]["completion_tokens"] == 2
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stdout.read() == "stopped\n"
+
+
 STREAMS = """
 import sys, time, torch
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.tokenizer import Tokenizer
+from nanochat.train import TrainState
 from nanochat.web.server import Served, bind, serve
 torch.set_num_threads(1)
 tokenizer = Tokenizer([])

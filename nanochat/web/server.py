@@ -27,6 +27,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib import resources
 from types import FrameType
 
@@ -160,6 +161,7 @@ class Chat:
         self.buckets = TokenBuckets(limits.tokens_per_minute)
         special = served.tokenizer.special
         self.stops = frozenset(special(name) for name in TURN_MARKS)
+        self.show = cache(partial(show_token, served.tokenizer))
         self.log = get_logger("nanochat.web")
 
     def prompt(
@@ -466,11 +468,11 @@ async def page_events(
     Yields:
         ``start``, then a ``token`` for each token, then ``end`` or ``error``; each as the data of one event.
     """
-    tokenizer, begin = chat.served.tokenizer, time.monotonic()
+    begin = time.monotonic()
     yield _line(
         type="start",
         id=identity,
-        prompt=[show_token(tokenizer, token) for token in ids[-PROMPT_TOKENS_SHOWN:]],
+        prompt=[chat.show(token) for token in ids[-PROMPT_TOKENS_SHOWN:]],
         prompt_tokens=len(ids),
         dropped=dropped,
         ahead=writing.ahead,
@@ -482,11 +484,11 @@ async def page_events(
         if isinstance(event, Written):
             yield _line(
                 type="token",
-                **show_token(tokenizer, event.token),
+                **chat.show(event.token),
                 kind=event.kind,
                 forced=event.forced,
                 chosen=_shares(event.chosen),
-                candidates=[{**show_token(tokenizer, one.token), **_shares(one)} for one in event.candidates],
+                candidates=[{**chat.show(one.token), **_shares(one)} for one in event.candidates],
                 parts=[{"kind": part.kind, "text": part.text} for part in event.parts],
             )
         elif error := ended_badly(chat, event, identity):
