@@ -269,6 +269,9 @@ def render(tokenizer: Tokenizer, conversation: Conversation) -> Rendered:
     Returns:
         Tokens and mask, equally long. The mask of a position says whether the token *at* this position counts; a
         loader asks for it at the position before.
+
+    Guide:
+        "The mask says nothing about what the model may see; it says what it is asked." (nano/training/chat)
     """
     ids, mask = [tokenizer.bos], [0]
     for message in conversation.messages:
