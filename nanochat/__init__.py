@@ -10,6 +10,7 @@ module                              what flows through it
 :mod:`nanochat.corpora`             where text comes from
 :mod:`nanochat.tokenizer`           text to tokens, and back
 :mod:`nanochat.conversation`        turns to tokens with a mask, and back
+:mod:`nanochat.token_store`         tokens of a large corpus, on the disk
 :mod:`nanochat.dataloader`          tokens to batches
 :mod:`nanochat.gpt`                 batches to logits: the model
 :mod:`nanochat.accounting`          parameters, arithmetic and memory, counted

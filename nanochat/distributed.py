@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -35,6 +36,8 @@ from nanochat.common import InputError, Runtime
 
 TIMEOUT = 1800.0
 """Seconds that a process waits for the others before it gives up, where ``$NANOCHAT_TIMEOUT`` names no other number."""
+PULSE = 1.0
+"""Seconds between two signs of life while some processes work and others wait (:func:`take_turns`)."""
 
 
 # Meeting and parting ---------------------------------------------------------------------------------------------
@@ -294,6 +297,39 @@ def together(what: str) -> Iterator[None]:
     failed = [number for number, problem in enumerate(problems) if problem is not None]
     if failed:
         raise InputError(f"rank {rank()} stops, because rank {failed[0]} could not {what}: {problems[failed[0]]}")
+
+
+def take_turns(work: Iterator[object], what: str) -> None:
+    """Let long work go on in some of the processes, while the others wait for as long as it takes.
+
+    A process that waits for another in an exchange gives up after :data:`TIMEOUT`. Here all meet every
+    :data:`PULSE` seconds, in the midst of the work. So nobody waits for longer than that, and one that fails or ends
+    takes the others with it at once.
+
+    Args:
+        work: Does a little of the work whenever it is asked for the next item, whatever that is; each item must take
+            far less time than :data:`TIMEOUT`. Empty in a process that has nothing to do.
+        what: What is done, for the message.
+
+    Raises:
+        InputError: On every process, if one could not; see :func:`together`.
+        ConnectionError: If another process ended.
+
+    Example:
+        >>> found = []
+        >>> take_turns((found.append(number) for number in range(3)), "count")
+        >>> found
+        [0, 1, 2]
+    """
+    done = object()
+    busy = True
+    while any(all_gather(busy)):
+        with together(what):
+            until = time.monotonic() + PULSE
+            while busy:
+                busy = next(work, done) is not done
+                if time.monotonic() >= until:
+                    break
 
 
 def agree(**facts: Any) -> None:

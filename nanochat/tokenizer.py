@@ -41,6 +41,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import rustbpe
 import tiktoken
 
@@ -321,6 +322,32 @@ class Tokenizer:
                 self._encoding.encode_ordinary_batch([piece for cut in pieces for piece in cut], num_threads=threads)
             )
         return [[token for _ in cut for token in next(encoded)] for cut in pieces]
+
+    def encode_array(self, text: str) -> np.ndarray:
+        """Turn a text into token numbers without making a Python object of each.
+
+        It gives what :meth:`encode` gives, for those who encode a thousand million words. Other threads run meanwhile.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            The numbers, ``(T,)`` of a type of whole numbers.
+
+        Raises:
+            InputError: If it is not a str.
+
+        Example:
+            >>> Tokenizer([]).encode_array("cat").tolist()
+            [99, 97, 116]
+        """
+        checked = self._checked_text(text)
+        try:
+            with _rust_panics_named("encoding"):
+                parts = [self._encoding.encode_to_numpy(each, disallowed_special=()) for each in cut_long_runs(checked)]
+        except UnicodeEncodeError:  # half a surrogate pair
+            return np.array(self._encode_checked(checked), dtype=np.uint32)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def pieces(self, text: str) -> list[tuple[int, bytes]]:
         """Show how a text is cut: every token with its number and its bytes, in order.

@@ -74,6 +74,15 @@ class Corpus:
     """Rows without text that the last reading left out: file name to count."""
     read_split: Callable[[str], Iterable[str]] | None = field(default=None, repr=False)
     """Reads one split, where the source says by itself what is held out; None where the hash of the text decides."""
+    files: Mapping[Path, tuple[int, int] | None] = field(default_factory=dict, repr=False, compare=False)
+    """The files that it is read from, each with its size in bytes and its date; empty for text of a package."""
+    parts: tuple[Corpus, ...] = field(default=(), repr=False, compare=False)
+    """The corpora of which it is a mixture."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the files that it is read from, compressed as they are; 0 for text of a package."""
+        return sum(size for size, _ in filter(None, self.files.values())) + sum(part.n_bytes for part in self.parts)
 
     def documents(self, split: str) -> Iterator[str]:
         """Go through the documents of one split.
@@ -307,6 +316,7 @@ def _mixed_corpus(names: Sequence[str]) -> Corpus:
         lambda: _mixed([iter(part.read()) for part in parts]),
         ChainMap(*(part.skipped for part in parts)),  # type: ignore[arg-type]
         lambda split: _mixed([_of_split(part, split) for part in parts]),
+        parts=tuple(parts),
     )
 
 
@@ -342,7 +352,8 @@ def _folder_corpus(folder: Path) -> Corpus:
             f"python -m scripts.download"
         )
     source = _Files(files)
-    return Corpus(str(folder), f"the files in {folder.name}", "", partial(source.read, files), source.skipped)
+    title = f"the files in {folder.name}"
+    return Corpus(str(folder), title, "", partial(source.read, files), source.skipped, files=source.stamps)
 
 
 def _sharded_corpus(name: str) -> Corpus:
@@ -358,6 +369,7 @@ def _sharded_corpus(name: str) -> Corpus:
         partial(source.read, [*train, *held_out]),
         source.skipped,
         (lambda split: source.read(by_split[split])) if held_out else None,
+        source.stamps,
     )
 
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
+
 from nanochat.accounting import flops_per_token
 from nanochat.checkpoint import check_writable
 from nanochat.common import Runtime
 from nanochat.corpora import Corpus, load_corpus
 from nanochat.dataloader import TokenLoader, load_tokens
-from nanochat.distributed import together
+from nanochat.distributed import take_turns, together
 from nanochat.engine import Engine
 from nanochat.evaluate import score_text
 from nanochat.gpt import GPTConfig
 from nanochat.stages.flags import parse_flags
 from nanochat.stages.models import run_folder
 from nanochat.stages.training import RunSettings, check_least, describe_runtime, settle_dtype, started, train
+from nanochat.token_store import TokenStore, encode_corpus, is_large, open_tokens
 from nanochat.tokenizer import Tokenizer, tokenizer_path
 from nanochat.train import Plan, Recipe, TrainState
 
@@ -29,6 +32,8 @@ CPU_OPERATIONS = 2.0e13
 """Operations that the default horizon spends on a CPU: a few minutes on two cores."""
 DEFAULT_VOCAB_SIZE = 1024
 """Size of the tokenizer that is trained where there is none yet."""
+READ_AHEAD = 2
+"""Of a large corpus, so many times the tokens of the plan are encoded: where rows end, up to half of them are lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,29 @@ def load_or_train_tokenizer(corpus: Corpus, runtime: Runtime) -> Tokenizer:
         return Tokenizer.load(path)
 
 
+def load_documents(
+    corpus: Corpus, tokenizer: Tokenizer, max_tokens: int, runtime: Runtime
+) -> TokenStore | list[np.ndarray]:
+    """Get the tokens to train on: in memory, or of a large corpus from the disk, where one process puts them.
+
+    Args:
+        corpus: The text.
+        tokenizer: Encodes it.
+        max_tokens: How much of a large corpus to encode; a small one is read whole.
+        runtime: The first process of each machine encodes a large corpus while the others wait.
+
+    Returns:
+        The tokens of each document.
+    """
+    if not is_large(corpus):
+        with together("read the data"):
+            return load_tokens(corpus, tokenizer, "train")
+    work = encode_corpus(corpus, tokenizer, "train", max_tokens) if runtime.local_rank == 0 else iter(())
+    take_turns(work, "encode the data")
+    with together("read the data"):
+        return open_tokens(corpus, tokenizer, "train", max_tokens)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan, train, save, measure, and print samples."""
     settings = parse_flags(Settings, argv, "nanochat base-train", __doc__)
@@ -123,9 +151,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         with together(f"use the folder {folder}"):
             check_writable(folder, None if settings.resume else 0)
         runtime, speed = settle_dtype(settings, plan, runtime)
+        documents = load_documents(corpus, tokenizer, READ_AHEAD * plan.tokens, runtime)
         with together("read the data"):
             loader = TokenLoader(
-                load_tokens(corpus, tokenizer, "train"),
+                documents,
                 plan.device_batch_size,
                 plan.model.sequence_len,
                 tokenizer.bos,
