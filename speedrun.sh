@@ -58,9 +58,9 @@ else
     CHOICE=$([ "$PROSE" = wiki ] && echo ,wiki-choice || true) # where the extra "data" is installed
     VOCABULARY=(--vocab-size=2048 --tasks=arithmetic:2000,letters:2000,spelling:2000,story-questions:1000,smalltalk)
     BASE=(--num-iterations=600)
-    MID=(--tasks=arithmetic:3000,letters:2000,spelling:2000,story-questions:1500"${CHOICE:+$CHOICE:800}")
-    SFT=(--tasks=arithmetic-sums:2500,arithmetic:5000,letters:4000,spelling:2500,story-questions:2500,smalltalk)
-    RL=(--tasks=arithmetic:2000 --num-iterations=20 --questions=8 --max-tokens=64 --eval-questions=50)
+    MID=(--tasks=arithmetic:3000,letters:2500,spelling:1500,story-questions:1500"${CHOICE:+$CHOICE:800}")
+    SFT=(--tasks=arithmetic-sums:2000,arithmetic:4000,letters:6000,spelling:2500,story-questions:4000,smalltalk)
+    RL=(--tasks=arithmetic:2000,letters:2000 --num-iterations=25 --questions=8 --max-tokens=64 --eval-questions=50)
     SCORED=(--tasks=arithmetic-sums,arithmetic,letters,spelling,story-questions,smalltalk"$CHOICE" --limit=60)
 fi
 

@@ -81,9 +81,11 @@ def commands(tmp_path: Path, *flags: str, gpus: int = 0, **more: str) -> list[li
 
 
 def split(command: list[str]) -> tuple[str, list[str]]:
-    """Return stage and flags of a command, with or without torchrun before it."""
+    """Return stage and flags of a command, with or without torchrun before it, which keeps ``--`` to itself."""
     at = max(i for i, word in enumerate(command) if word.startswith("scripts."))
-    return command[at].removeprefix("scripts."), command[at + 1 :]
+    torchrun = "torch.distributed.run" in command
+    assert torchrun == (command[at + 1 : at + 2] == ["--"]), "or torchrun takes --run for a flag of its own"
+    return command[at].removeprefix("scripts."), command[at + 1 + torchrun :]
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 8])
