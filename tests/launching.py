@@ -38,7 +38,14 @@ def environment(**more: str) -> dict[str, str]:
     """Return the environment of a process: one thread, this package, and nothing of a ``torchrun`` around the tests."""
     kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "PYTHONUTF8")}
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **more}
+    return {
+        **kept,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+        **more,
+    }
 
 
 class Started:
