@@ -293,18 +293,22 @@ FLAGS = ["--depth=1", "--width=32", "--sequence-len=48", "--device-batch-size=2"
 
 
 def test_base_train_reads_a_large_corpus_from_the_disk(
-    corpus: Corpus, base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = []
-    for large in (corpus.n_bytes + 1, corpus.n_bytes):
-        monkeypatch.setattr(token_store, "LARGE", large)
-        base_train.main([f"--data={corpus.name}", *FLAGS, "--num-iterations=20", "--eval-tokens=99", f"--run=r{large}"])
-        told.append([line.partition("  about")[0] for line in capsys.readouterr().out.splitlines() if "loss" in line])
-        assert (base / "tokens").exists() == (large == corpus.n_bytes)
-    assert len(told[0]) > 10
-    (folder,) = folders(base)
-    limit = json.loads((folder / "manifest.json").read_text())["max_tokens"]
-    assert limit == 2 * 20 * 2 * 48, "twice the tokens of the plan"
+    corpus: Corpus, base: Path, byte_tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    byte_tokenizer.save(base / "tokenizer" / "tokenizer.json")
+    usual = base_train.READ_AHEAD
+    told = {}
+    for run, least, ahead in (("list", 1, usual), ("whole", 0, 10**6), ("part", 0, usual)):
+        monkeypatch.setattr(token_store, "LARGE", corpus.n_bytes + least)
+        monkeypatch.setattr(base_train, "READ_AHEAD", ahead)
+        base_train.main([f"--data={corpus.name}", *FLAGS, "--num-iterations=4", "--eval-tokens=99", f"--run={run}"])
+        told[run] = [line.partition("  about")[0] for line in capsys.readouterr().out.splitlines() if "loss" in line]
+        assert (base / "tokens").exists() == (run != "list")
+    assert len(told["list"]) == 5
+    assert told["whole"] == told["list"]
+    limits = [json.loads((folder / "manifest.json").read_text())["max_tokens"] for folder in folders(base)]
+    assert sorted(limits, key=str) == [2 * 4 * 2 * 48, None], "twice the tokens of the plan, and all there are"
 
 
 def test_the_corpora_of_the_package_stay_in_memory() -> None:

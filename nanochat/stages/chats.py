@@ -22,6 +22,7 @@ from nanochat.gpt import GPT
 from nanochat.stages.models import TRAINED, find_model, find_run, maker, run_folder, run_tokenizer
 from nanochat.stages.training import RunSettings, check_least, describe_runtime, settle_dtype, train
 from nanochat.tasks import Task, load_task
+from nanochat.token_store import is_large
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import Plan, Recipe, TrainState
 
@@ -173,6 +174,8 @@ def rendered_chats(tasks: Iterable[Task], tokenizer: Tokenizer, learn_all: bool 
 def rendered_text(corpus: Corpus, tokenizer: Tokenizer, length: int, n_tokens: float, seed: int) -> Iterator[Rendered]:
     """Yield documents of a corpus, of which every token counts.
 
+    Of a large corpus (:func:`nanochat.token_store.is_large`), only the beginning is read, as far as it may be needed.
+
     Args:
         corpus: The text.
         tokenizer: Encodes it.
@@ -180,7 +183,9 @@ def rendered_text(corpus: Corpus, tokenizer: Tokenizer, length: int, n_tokens: f
         n_tokens: Stop with the document with which so many tokens are reached.
         seed: Chooses the order.
     """
-    documents = load_tokens(corpus, tokenizer, "train")
+    # Where rows crop the documents, the text that is wanted is more than its tokens; of a large corpus this is enough.
+    enough = max(1, math.ceil(4 * n_tokens)) if is_large(corpus) else None
+    documents = load_tokens(corpus, tokenizer, "train", max_tokens=enough)
     for number in shuffled(len(documents), seed):
         if n_tokens <= 0:
             return
