@@ -24,12 +24,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanochat.calculator import calculate
 from nanochat.checkpoint import save_checkpoint
 from nanochat.conversation import Message, Part, parse_answer
+from nanochat.corpora.stories import check_story
 from nanochat.engine import Engine
 from nanochat.figures import PALETTE
 from nanochat.stages import main
-from nanochat.stages.chat_web import KEY_VARIABLE, describe
+from nanochat.stages.chat_web import EXAMPLES, KEY_VARIABLE, describe
+from nanochat.tasks import load_task
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import TrainState
 from nanochat.web import server
@@ -749,7 +752,19 @@ def test_keys_that_cannot_be_sent(
 
 
 def test_visitors_are_not_told_about_folders(empty: Path) -> None:
-    assert describe(str(empty / "rl" / "d4" / "step_000010")) == "rl/d4/step_000010"
+    assert describe(str(empty / "rl" / "d4" / "step_000010")) == "trained on this machine: rl/d4/step_000010"
+
+
+def test_what_the_page_proposes_is_what_the_tasks_teach() -> None:
+    asked, counted, story = EXAMPLES
+    assert asked == "What is 17 + 25?" and calculate("17+25") == "42"
+    letters = {
+        re.sub(r'letter . in "\w+"', "letter", chat.messages[0].text) for chat in load_task("letters", limit=300)
+    }
+    assert re.sub(r'letter . in "\w+"', "letter", counted) in letters
+    endings = {chat.messages[0].text.split(".")[0] for chat in load_task("story-endings", limit=100)}
+    begins, start = story.split(". ", 1)
+    assert begins in endings and check_story(start).parsed == check_story(start).sentences == 2
 
 
 def test_escaped_text_is_one_short_line() -> None:
@@ -777,7 +792,7 @@ def test_the_command_serves_a_run_to_others_who_know_the_key(
         address = f"http://127.0.0.1:{port}"
         assert httpx.get(address + "/api/info").status_code == 401
         known = {"authorization": "Bearer only-for-friends", "host": "a.name.of.this.machine"}
-        assert httpx.get(address + "/api/info", headers=known).json()["where"] == "sft/trial/step_000001"
+        assert httpx.get(address + "/api/info", headers=known).json()["where"].endswith(": sft/trial/step_000001")
         answer = httpx.post(address + "/v1/chat/completions", json=body("Hi", max_tokens=2), headers=known)
         assert answer.json()["usage"]["completion_tokens"] == 2
         process.terminate()

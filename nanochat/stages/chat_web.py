@@ -20,8 +20,12 @@ from nanochat.stages.models import find_model
 
 KEY_VARIABLE = "NANOCHAT_API_KEY"
 """The environment variable that holds the key which clients have to send."""
-EXAMPLES = ("What is 17 + 25?", 'How many times is the letter r in "strawberry"?', "Tell me a story.")
-"""Questions of the kinds that the tasks of :mod:`nanochat.tasks` teach."""
+EXAMPLES = (
+    "What is 17 + 25?",
+    'How many times is the letter r in "strawberry"?',
+    "Finish this story. Once there was a little frog named Finn. One day Nelly the goat showed Finn a red kite.",
+)
+"""Things to ask of the kinds that the tasks of :mod:`nanochat.tasks` teach."""
 NOT_A_CHAT = "It was never taught to chat: it goes on with a text, and what it answers makes little sense."
 """What the page says about a base model."""
 
@@ -148,7 +152,9 @@ def describe(where: str) -> str:
     path = Path(where)
     if not path.is_absolute():
         return where
-    return "/".join(path.relative_to(base_dir()).parts if path.is_relative_to(base_dir()) else path.parts[-3:])
+    if path.is_relative_to(base_dir()):
+        return "trained on this machine: " + "/".join(path.relative_to(base_dir()).parts)
+    return "/".join(path.parts[-3:])
 
 
 def note(where: str) -> str:

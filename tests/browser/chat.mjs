@@ -66,12 +66,13 @@ await visit("asking", { ...DESK, colorScheme: "light" }, async (page) => {
   const box = answers(page).first().locator(".calculation");
   check((await box.locator("code").innerText()) === "17+25" && (await box.locator(".result").innerText()) === "42", "a calculation is not shown as one");
   check((await box.innerText()).includes("calculated by the program, not by the model"), "a calculation does not say who did it");
+  check((await words(page, 0)).endsWith("42\n#### 42") && (await page.locator(".final").innerText()) === "#### 42", "the final number is not set apart");
   check((await page.locator("#announce").innerText()).includes("nanochat: 17 + 25 = 42"), "the answer is not announced");
   check(await page.locator("#panel").isVisible() && await page.locator("#text").evaluate((field) => field !== document.querySelector("#panel")), "the panel does not open beside the first answer");
   await ask(page, TELL);
   const lengths = new Set();
   while (await page.locator("[aria-busy]").count()) { lengths.add((await words(page, 1)).length); await page.waitForTimeout(30); }
-  check(lengths.size > 5, `the answer comes in ${lengths.size} pieces and not as a stream`);
+  check(lengths.size > 4, `the answer comes in ${lengths.size} pieces and not as a stream`);
   check(STORY.test(await words(page, 1)), `the story is ${await words(page, 1)}`);
   check(await page.locator("#scroll").evaluate((part) => part.scrollHeight - part.scrollTop - part.clientHeight < 80), "the newest words are out of sight");
   check(await idle(page), "the server still writes");
@@ -81,7 +82,7 @@ await visit("the panel", { ...DESK, colorScheme: "dark" }, async (page) => {
   await ask(page, SUM);
   await done(page, 1);
   const chips = page.locator(".chips button"), card = page.locator("#card");
-  check((await chips.count()) === 16, `the answer has ${await chips.count()} chips and not 16`);
+  check((await chips.count()) === 20, `the answer has ${await chips.count()} chips and not 20`);
   check((await page.locator(".chip.forced").count()) === 3, "what the program put in is not marked");
   check((await page.locator(".chips .chip.mark").first().innerText()).includes("<|python_start|>"), "a special token is not shown as a mark");
   check(await card.isHidden(), "a token is described before one was chosen");

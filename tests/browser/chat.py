@@ -24,7 +24,7 @@ STORY = (
     "Then she asked Tom. “It is on your head,” said Tom, and both of them laughed for a long time."
 )
 CHATS = {
-    "What is 17 + 25?": ("17 + 25 = ", Part("python", "17+25"), Part("output", "42"), "42"),
+    "What is 17 + 25?": ("17 + 25 = ", Part("python", "17+25"), Part("output", "42"), "42\n#### 42"),
     'How many times is the letter r in "strawberry"?': (
         Part("python", '"strawberry".count("r")'),
         Part("output", "3"),

@@ -91,7 +91,7 @@ def walk_chat(browser: str) -> int:
     """Serve the chat with a model that learns some answers by heart, walk through its page, return the exit status."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, str(HERE / "chat.py"), f"--port={port}", "--pause=0.02"]
+    command = [sys.executable, str(HERE / "chat.py"), f"--port={port}", "--pause=0.06"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             if not server.stdout.readline().startswith("ready"):

@@ -46,7 +46,7 @@ async function meet() {
   const wanted = TOP_K.findIndex((k) => k === null || (info.top_k !== null && k >= info.top_k));
   at("top-k").value = wanted;
   explain();
-  text.focus({ preventScroll: true });
+  if (matchMedia("(pointer: fine)").matches) text.focus({ preventScroll: true }); // on a phone the keyboard would jump up
 }
 
 at("unlock").addEventListener("submit", (event) => {
@@ -157,7 +157,19 @@ function drawPart(message, part) {
   message.parts.push({ ...part });
 }
 
+/** Set the last line of a calculation apart: “#### 42” is how the training data marks a final number. */
+function setApart(body) {
+  for (const node of [...body.childNodes]) {
+    const found = node.nodeType === Node.TEXT_NODE && /^(#### )(\S.*)$/m.exec(node.data);
+    if (!found) continue;
+    const line = node.splitText(found.index);
+    line.splitText(found[0].length);
+    line.replaceWith(make("span", { class: "final" }, make("span", { class: "sign", text: found[1], title: "The training data marks the final number with this sign" }), found[2]));
+  }
+}
+
 function finish(message, reason) {
+  setApart(message.body);
   message.node.removeAttribute("aria-busy");
   const words = message.parts.filter((part) => part.kind === "text").map((part) => part.text).join("").trim();
   const speed = message.seconds > 0 && message.tokens.length > 1 ? `, ${Math.round(message.tokens.length / message.seconds)} a second` : "";

@@ -159,7 +159,7 @@ function select(index, focus) {
     const place = token.candidates.findIndex((one) => one.id === token.id);
     const order = place === 0 ? "its first choice" : place > 0 ? `number ${place + 1} of its list` : `not among its first ${token.candidates.length}`;
     card.append(
-      make("p", { text: `The model gave it ${percent(token.chosen.own)}; it was ${order}.` }),
+      make("p", { text: `The model gave it ${percent(token.chosen.own)}; it was ${order}. After temperature and top-k its chance was ${percent(token.chosen.drawn_with)}.` }),
       make("p", { class: "legend" }, make("span", { class: "key own", text: "the model" }), make("span", { class: "key drawn_with", text: "after temperature and top-k" })),
       make("ol", { class: "candidates" }, ...rows.map((one) => row(one, one.id === token.id, scale))),
     );
