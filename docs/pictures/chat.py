@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import groupby
 
 from docs.pictures import (
     SMALL,
@@ -161,7 +162,7 @@ def shift() -> Picture:
     first = next(k for k, target in enumerate(targets[0].tolist()) if target != IGNORED)
     return Drawing("".join(shapes), 26.0 + 28 * inputs.size(1), "\n".join(rows)).picture(
         "Two columns: the tokens of a short chat, and beside each the token that it is asked for, or nothing.",
-        f"Place by place. The question begins at place {first}, where `<|assistant_start|>` is read: from there on "
+        f"Place by place. The asking begins at place {first}, where `<|assistant_start|>` is read: from there on "
         f"{asked} places are asked, each for the token of the next line.",
     )
 
@@ -179,9 +180,12 @@ def packing() -> Picture:
             for start, end in zip(starts, [*starts[1:], last + 1], strict=True):
                 end = min(end, len(ids))
                 shapes.append(rect(2 + start * scale, y, (end - start) * scale - 1, 18, "muted", 0.12, 2))
-            for k, target in enumerate(asked):
-                if target != IGNORED:
-                    shapes.append(rect(2 + k * scale, y + 2, scale, 14, "accent", 0.8, 0, edge=False))
+            for counts, run in groupby(range(len(ids)), key=lambda k: asked[k] != IGNORED):
+                if counts:
+                    first, *more = run
+                    shapes.append(
+                        rect(2 + first * scale, y + 2, (1 + len(more)) * scale, 14, "accent", 0.8, 0, edge=False)
+                    )
             chats, counted, places = chats + len(starts), counted + sum(t != IGNORED for t in asked), places + len(ids)
             rows.append("".join("#" if t != IGNORED else "." if k <= last else " " for k, t in enumerate(asked))[::4])
             y += 24
@@ -189,7 +193,7 @@ def packing() -> Picture:
     return Drawing("".join(shapes), y - 4, text).picture(
         "Eight rows, each filled with whole chats from left to right; in each chat the places that count are dark.",
         f"The first {len(rows)} rows that the pupil reads: {chats} whole chats, each in a frame. Dark are the "
-        f"{counted:,} of {places:,} places that are asked for something. White ends are empty.",
+        f"{counted:,} of {places:,} places that are asked for something. An end without a frame is empty.",
     )
 
 
