@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import json
 import logging
 import re
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import openai
@@ -30,12 +32,12 @@ from nanochat.conversation import Message, Part, parse_answer
 from nanochat.corpora.stories import check_story
 from nanochat.engine import Engine
 from nanochat.figures import PALETTE
-from nanochat.stages import main
+from nanochat.stages import chat_web, main
 from nanochat.stages.chat_web import EXAMPLES, KEY_VARIABLE, describe
 from nanochat.tasks import load_task
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import TrainState
-from nanochat.web import server
+from nanochat.web import answers, guard, server
 from nanochat.web.answers import AnswerReader
 from nanochat.web.guard import TokenBuckets, plain
 from nanochat.web.server import ChatServer, Limits, Served, create_app, page_files, uvicorn_config
@@ -765,6 +767,11 @@ def test_what_the_page_proposes_is_what_the_tasks_teach() -> None:
     endings = {chat.messages[0].text.split(".")[0] for chat in load_task("story-endings", limit=100)}
     begins, start = story.split(". ", 1)
     assert begins in endings and check_story(start).parsed == check_story(start).sentences == 2
+
+
+@pytest.mark.parametrize("module", [answers, guard, server, chat_web])
+def test_the_examples_in_the_reference_are_right(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0 < doctest.testmod(module).attempted
 
 
 def test_escaped_text_is_one_short_line() -> None:

@@ -206,7 +206,7 @@ def show_token(tokenizer: Tokenizer, token: int) -> dict[str, object]:
 
     Example:
         >>> show_token(Tokenizer([]), 32)
-        {'id': 32, 'piece': '·', 'colour': 'rose', 'mark': False}
+        {'id': 32, 'piece': '·', 'colour': 'green', 'mark': False}
     """
     raw = tokenizer.token_bytes(token)
     mark = token in tokenizer.special_ids.values()
