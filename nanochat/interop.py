@@ -599,7 +599,7 @@ def fetch_folder(name: str) -> Path:
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     r"""Round a matrix to whole numbers from -127 to 127, with one scale for each of its rows.
 
-    :math:`q_{ij} = \mathrm{round}(w_{ij} / s_i)` with :math:`s_i = \max_j |w_{ij}| / 127`. A row of a matrix makes one
+    :math:`q_{ij} = w_{ij} / s_i`, rounded, with :math:`s_i = \max_j |w_{ij}| / 127`. A row of a matrix makes one
     output channel (in the embedding, one token's vector), so that a channel with small weights is not rounded away by
     one with large weights.
 

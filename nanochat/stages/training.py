@@ -4,8 +4,7 @@ Base training, mid-training, fine-tuning and reinforcement learning differ in wh
 what they measure. A stage prepares these two, and :func:`train` does the rest.
 """
 
-from __future__ import annotations
-
+# Annotations stay objects here: the classes that inherit these fields stand in modules that do not know their names.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
