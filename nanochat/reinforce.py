@@ -78,6 +78,9 @@ def advantages(rewards: Sequence[float]) -> list[float]:
         [0.5, -0.5, -0.5, 0.5]
         >>> advantages([0.1, 0.1, 0.1])
         [0.0, 0.0, 0.0]
+
+    Guide:
+        "A rare success counts for much, and so does a rare failure." (nano/training/reinforcement)
     """
     if not rewards:
         raise InputError("a group without answers has no mean: take at least 2 samples of each question")
@@ -117,6 +120,9 @@ def roll_out(
 
     Raises:
         InputError: If the question does not fit into the context, or a reward is not a number from 0 to 1.
+
+    Guide:
+        "The tries at one question are a group." (nano/training/reinforcement)
     """
     context = engine.model.config.sequence_len
     prompt, _ = fit_prompt(engine.tokenizer, question_of(task[number]), prompt_room(context, max_tokens))
@@ -153,6 +159,10 @@ def as_batch(groups: Sequence[Sequence[Rollout]], bos: int) -> tuple[torch.Tenso
         >>> good, bad = Rollout([7], [5, 9], [False, False], 1.0), Rollout([7], [9], [False], 0.0)
         >>> [part.tolist() for part in as_batch([[good, bad]], bos=0)]
         [[[7, 5], [7, 9]], [[5, 9], [9, -1]], [[0.5, 0.5], [-0.5, 0.0]]]
+
+    Guide:
+        "When the model asks for a calculation, the engine writes the result into the row. Those tokens were not the
+        model's choice." (nano/training/reinforcement)
     """
     rows = [
         (rollout, advantage)
