@@ -18,8 +18,7 @@ from nanochat.engine import Engine, check_sampling
 from nanochat.evaluate import score_text, xz_bits_per_byte
 from nanochat.report import RunRecord
 from nanochat.stages.flags import parse_flags
-from nanochat.stages.models import run_folder
-from nanochat.tokenizer import Tokenizer, tokenizer_path
+from nanochat.stages.models import run_folder, run_tokenizer
 
 CORE_QUESTIONS = 500
 """Questions of each task of CORE that are asked on a GPU."""
@@ -83,9 +82,10 @@ def report(settings: Settings, runtime: Runtime) -> None:
     with together("read the model and the data"):
         folder = run_folder("base", settings.run)
         saved = read_saved(folder, settings.step)
-        tokenizer = Tokenizer.load(tokenizer_path())
+        tokenizer = run_tokenizer(folder)
         model = load_model(folder, saved.step, runtime, tokenizer.fingerprint)
         corpus = load_corpus(settings.data)
+    record = RunRecord(folder, settings, runtime, stage="base-eval")
     documents = [text for text, _ in zip(corpus.documents("val"), range(settings.max_documents), strict=False)]
     score = score_text(model, tokenizer, documents)
     print(f"model       {saved.path}")
@@ -94,7 +94,6 @@ def report(settings: Settings, runtime: Runtime) -> None:
         print(f"            {corpus.credit}")
     print(f"this model  {score.bits_per_byte:.3f} bits per byte ({score.loss:.3f} nats per token)")
     print(f"xz -9       {xz_bits_per_byte(documents):.3f} bits per byte")
-    record = RunRecord(folder, settings, runtime, stage="base-eval")
     record.log("score", saved.step, **{f"bits per byte of {corpus.name}": score.bits_per_byte})
     questions = settings.core_questions
     if questions is None and not bundle_folder().exists():
