@@ -29,7 +29,8 @@ module                              what flows through it
 :mod:`nanochat.tiny`                the recipe of the model that the site trains
 :mod:`nanochat.terminal`            what may be shown on a terminal
 :mod:`nanochat.web`                 the chat in the browser
-:mod:`nanochat.interop`             models that leave and come, and the shipped one
+:mod:`nanochat.interop`             models that leave and come
+:mod:`nanochat.shipping`            the small model that comes with the package
 :mod:`nanochat.stages`              the commands
 ==================================  ==========================================================
 """

@@ -11,6 +11,7 @@ replaces the shipped model by it.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -145,6 +146,43 @@ def history(run: str, points: int = 40) -> dict[str, dict[str, Any]]:
     return found
 
 
+def shipped_record() -> dict[str, Any]:
+    """Read the record of the shipped model, without the model.
+
+    Returns:
+        How it was made and what it can do, as :func:`ship` wrote it.
+
+    Raises:
+        InputError: If this copy of the package has no model.
+
+    Example:
+        >>> shipped_record()["scores"]["arithmetic-sums"]["asked"]
+        100
+    """
+    path = files("nanochat.assets") / "shipped" / "record.json"
+    if not path.is_file():
+        raise InputError("this copy of nanochat comes without a trained model: make one with nanochat/assets/make.sh")
+    return json.loads(path.read_text(encoding="utf-8"))["record"]
+
+
+def shipped_score(task: str) -> int:
+    """Say how many held-out questions of a task the shipped model got right.
+
+    Args:
+        task: One of :data:`WANTED`.
+
+    Returns:
+        Right answers of :data:`QUESTIONS`.
+    """
+    return shipped_record()["scores"][task]["right"]
+
+
+def shipped_bytes() -> int:
+    """Return how much room the shipped model takes, in bytes: weights, tokenizer, record and manifest."""
+    folder = Path(str(files("nanochat.assets") / "shipped"))
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
 def ship(settings: Settings, folder: Path) -> dict[str, Any]:
     """Round a model, judge what is left of it, and put it into a folder together with the record.
 
@@ -188,8 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     record = ship(settings, folder)
     for name, score in record["scores"].items():
         print(f"{name:<18} {score['right']:3} of {score['asked']} right, wanted {score['wanted_of_100']} of 100")
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    print(f"shipped in {folder}: {size:,} bytes")
+    print(f"shipped in {folder}: {shipped_bytes():,} bytes")
 
 
 if __name__ == "__main__":
