@@ -82,8 +82,8 @@ strip(chat)
 # What is hard about it?
 # ----------------------
 # Before any training we ask at each of the coloured tokens how surprised the model is. For comparison: a model that
-# knows nothing would have a surprise of :math:`\ln V` at each. Ours is far above that at some. It does not merely
-# not know the marks. It has learned from every story that *no mark ever comes*.
+# knows nothing would have a surprise of :math:`\ln V` at each. Ours is far above that. It does not merely not know
+# marks and digits. It has learned from every story that *they never come*.
 
 import math
 
@@ -179,14 +179,14 @@ places = range(len(counted))
 axes.barh(places, first, height=0.8, color="C1", alpha=0.45, label="before")
 axes.barh(places, second, height=0.45, color="C0", label=f"after {few} steps")
 axes.axvline(knows_nothing, color="C3", linestyle=":", linewidth=1)
-axes.text(knows_nothing, len(counted) - 0.2, " ln V", color="C3", va="bottom")
+axes.text(knows_nothing, -1, " ln V", color="C3", va="center")
 shown = [piece(token).strip("<|>") for token in counted]
 axes.set_yticks(places, shown, fontsize=8)
-axes.invert_yaxis()
+axes.set_ylim(len(counted) - 0.3, -1.6)
 axes.set(xlabel="surprise, nats")
-axes.set_title("An answer, token by token", pad=16)
+axes.set_title("An answer, token by token", pad=24)
 axes.grid(axis="y", visible=False)
-axes.legend(loc="lower right")
+axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2)
 # sphinx_gallery_start_ignore
 from nanochat.figures import describe
 
@@ -420,7 +420,7 @@ for number, (name, what) in enumerate({"form": "form", "right": "number"}.items(
         steps = [moment["step"] for moment in kept["moments"]]
         shares = [100 * moment[name] for moment in kept["moments"]]
         below.plot(steps, shares, "o-", color=f"C{number}", label=f"right {what}")
-    below.plot(few, 100 * now[name], "x", color=f"C{number}", markersize=9)
+    below.plot(few, 100 * now[name], "x", color="C3", markersize=10, zorder=5)
 below.set(xlabel="step", ylabel="of 100 answers", ylim=(-5, 105))
 below.set_title("The form comes first")
 if kept:
@@ -469,8 +469,9 @@ for number, chat in enumerate(questions):
 Html("".join(rows))
 
 # %%
-# "Who found the kite?" is no question of this training, and no story was told. The model answers all the same, with what
-# it was taught to say. It has learned *that* it should answer, and how answers look; not to say that it does not know.
+# "Who found the kite?" is no question of this training, and no story was told. The model answers all the same, with
+# what it was taught to say. It has learned *that* it should answer, and how answers look; not to say that it does not
+# know.
 
 # %%
 # What the mask leaves out
@@ -504,7 +505,7 @@ axes.text(knows_nothing, -0.62, " ln V", color="C3", va="top")
 axes.set_yticks(range(2), list(surprise))
 axes.set(xlabel="surprise, nats a token", ylim=(1.6, -0.7))
 axes.grid(axis="y", visible=False)
-axes.legend(loc="lower right")
+axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2)
 # sphinx_gallery_start_ignore
 _, theirs = surprise.values()
 describe(
