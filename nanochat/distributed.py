@@ -283,6 +283,10 @@ def together(what: str) -> Iterator[None]:
 
     Raises:
         InputError: On the processes that could, naming those that could not and why.
+
+    Guide:
+        "The first rule: what every process must be able to do, they try together."
+        (nano/training/processes)
     """
     own: Exception | None = None
     try:
@@ -390,6 +394,10 @@ def owners(sizes: Sequence[int], n_processes: int) -> list[int]:
     Example:
         >>> owners([10, 60, 30, 20], 2)
         [1, 0, 1, 1]
+
+    Guide:
+        "It follows from the sizes alone, so nobody has to be asked."
+        (nano/training/processes)
     """
     load = [0] * n_processes
     chosen = [0] * len(sizes)
@@ -414,6 +422,10 @@ def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
     Args:
         parameters: All parameters of the model; their ``grad`` is replaced by the sum.
+
+    Guide:
+        "Here the rounds happen at the same time, in different places."
+        (nano/training/processes)
     """
     if world_size() == 1:
         return
@@ -438,6 +450,10 @@ def own_share(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
     Yields:
         Nothing; the block takes the optimizers' steps.
+
+    Guide:
+        "Only the owner keeps its averages."
+        (nano/training/processes)
     """
     if world_size() == 1:
         yield
@@ -467,6 +483,10 @@ def collect(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
     Returns:
         All of them, on the CPU, on rank 0; nothing on the others.
+
+    Guide:
+        "The averages are spread over the owners, and have to be brought together first."
+        (nano/training/processes)
     """
     listed = all_gather({name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()})
     found: dict[str, Tensor] = {}

@@ -67,8 +67,8 @@ def one_step() -> Picture:
         "Two columns, one for each process: the whole model, its own row, its gradient; the two gradients meet in a "
         "sum; then each moves its share, and both hold the same model again.",
         f"The pupil's first step by two processes. Their gradients have the lengths {own[0]:.3f} and {own[1]:.3f}, "
-        f"and the sum has {whole:.3f}: less than both together, because the rows pull in different directions. In the end "
-        "the fingerprints, computed from all bits of the weights, are "
+        f"and the sum has {whole:.3f}: less than both together, because the rows pull in different directions. In the "
+        "end the fingerprints, computed from all bits of the weights, are "
         f"{'alike' if prints[0] == prints[1] else 'unlike'}.",
     )
 
