@@ -189,7 +189,7 @@ def practise(model, seed: int, until: int) -> dict[str, list[float]]:
 
 
 def share_right(model) -> float:
-    """Ask the questions kept aside, with dice, and return the share of right answers."""
+    """Ask the questions kept aside, with dice: the share of right answers."""
     asked = Engine(model, cutter)
     some = [roll_out(asked, unseen, i, 2, seed=i) for i in range(60)]
     return sum(one.reward for tried in some for one in tried) / 120
