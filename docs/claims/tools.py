@@ -154,10 +154,7 @@ def on_off() -> str:
 def pieces() -> str:
     cut = {text: split_text(text, SPLIT_PATTERN) for text in ("1234", "934")}
     check(cut, {"1234": ["12", "34"], "934": ["93", "4"]}, "two digits a piece, from the left")
-    return (
-        f"A tokenizer that knows all numbers of two digits cuts 1234 into {' and '.join(cut['1234'])}, and 934 into "
-        f"{' and '.join(cut['934'])}."
-    )
+    return f"Before any merge, 1234 is cut into {' and '.join(cut['1234'])}, and 934 into {' and '.join(cut['934'])}."
 
 
 @claim("tools-forced", about=STREAM, killed_by=("output-without-marks", "calculator-silent"))

@@ -65,8 +65,8 @@ def first_letter() -> Problem:
     answer = round(100 * share)
     return Problem(
         f"The teacher began {tools.OPENINGS.count('It is ')} of {len(tools.OPENINGS)} answers with *It is*. A model "
-        "that has learned this exactly answers 100 times at temperature $1$. How many answers would you expect to begin with "
-        "*I*?",
+        "that has learned this exactly answers 100 times at temperature $1$. How many answers would you expect "
+        "to begin with *I*?",
         answer,
         (
             f"The probability of *I* is ${tools.OPENINGS.count('It is ')} \\div {len(tools.OPENINGS)} = {share:g}$.",
