@@ -350,11 +350,12 @@ def go_on() -> dict:
         seen.append({"step": moment, **look(learner.model, len(asked))})
         told.append([spoken(reply(learner.model, chat)) for chat in questions])
         print(seen[-1], told[-1], file=sys.stderr)
+    threads = torch.get_num_threads()
     return {
-        "command": "OMP_NUM_THREADS=1 nice -n 10 python examples/plot_04_chat.py --full",
+        "command": "python examples/plot_04_chat.py --full",
         "date": datetime.date.today().isoformat(),
         "code": code_hash(),
-        "hardware": f"{processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads",
+        "hardware": f"{processor()}, {threads} of {os.cpu_count()} threads",
         "software": f"Python {platform.python_version()}, torch {torch.__version__}",
         "dtype": "float32",
         "seed": SEED,
@@ -385,9 +386,7 @@ if kept is None:
     )
 else:
     print(f"recorded on {kept['date']} by {kept['command']}")
-    print(
-        f"{kept['hardware']}; {kept['software']}, {kept['dtype']}, seed {kept['seed']}"
-    )
+    print(f"{kept['hardware']}; {kept['software']}, {kept['dtype']}")
     if kept["code"] != code_hash():
         print("NOTE: the record is older than the code: it may be out of date")
     if kept["plan"] != json.loads(json.dumps(state.plan.as_dict())):

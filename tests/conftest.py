@@ -1,5 +1,6 @@
 """What the tests share: a tiny plan, its data, models with random weights, a tokenizer of bytes."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -29,6 +30,12 @@ DOCUMENTS = [
 def one_thread() -> None:
     """Small tensors gain nothing from threads, and the order of additions stays the same."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> None:
+    """A shell that starts the tests in the background tells them, and all that they start, to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -53,8 +53,9 @@ def training() -> dict:
     return functions(ROOT / "examples" / "plot_02_train.py", "choices", "code_hash", "processor")
 
 
-def test_there_are_three_examples_in_reading_order():
-    assert [path.stem for path in EXAMPLES] == ["plot_01_tokenize", "plot_02_train", "plot_03_generate"]
+def test_the_examples_stand_in_reading_order():
+    names = ["tokenize", "train", "generate", "chat", "reinforcement"]
+    assert [path.stem for path in EXAMPLES] == [f"plot_{n:02}_{name}" for n, name in enumerate(names, 1)]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
