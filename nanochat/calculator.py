@@ -86,6 +86,9 @@ def calculate(expression: str) -> str:
     Example:
         >>> calculate("7 * 6"), calculate("1 / 4"), calculate("-6 / 2")
         ('42', '0.25', '-3')
+
+    Guide:
+        "It has a short list of what is allowed, and refuses the rest." (nano/inference/tools)
     """
     if not isinstance(expression, str):
         raise CalculatorError(f"cannot calculate a {type(expression).__name__}: give text (str)")

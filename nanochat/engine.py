@@ -273,6 +273,10 @@ class TextStream:
         >>> text = TextStream(tokenizer)
         >>> [text.push(token) for token in tokenizer.encode("né")], text.end()
         (['n', '', 'é'], '')
+
+    Guide:
+        "Its first byte alone is no character; a screen would show a strange sign, and replace it a moment later."
+        (nano/inference/journey)
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:

@@ -296,7 +296,7 @@ def first_place() -> Picture:
     own = next_token_probabilities(scores()[None])[0]
     drawn = next_token_probabilities(scores()[None], SETTINGS["temperature"], SETTINGS["top_k"])[0]
     best = own.topk(5).indices.tolist()
-    names = [f"{token} {piece(token)}" for token in best]
+    names = [f"{token} {piece(token).strip('<|>')}" for token in best]
     return stack(
         title("the model"),
         bars({name: own[n].item() for name, n in zip(names, best, strict=True)}, top=1.0),
