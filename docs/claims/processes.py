@@ -166,8 +166,8 @@ def memory() -> str:
     check(alone.averages > alone.weights, True, "the averages are the largest item")
     return (
         f"With {alone.averages / 1e9:.2f} billion bytes, the averages of a model of depth 20 take more room than its "
-        f"weights with {alone.weights / 1e9:.2f}; among 8 processes the fullest holds {eight.averages / 1e9:.2f} of "
-        "them."
+        f"weights with {alone.weights / 1e9:.2f}; among 8 processes the fullest holds {eight.averages / 1e9:.2f} "
+        "billion of them."
     )
 
 
