@@ -425,15 +425,12 @@ below.set_title("The form comes first")
 if kept:
     below.legend(loc="center right")
 # sphinx_gallery_start_ignore
-if kept:
-    last = kept["moments"][-1]
-    middle = next(moment for moment in kept["moments"] if moment["step"] == few)
-    said_of = (
-        f"After {few} steps {middle['form']:.0%} of the answers have the right form and {middle['right']:.0%} the "
-        f"right number; after {last['step']} steps it is {last['form']:.0%} and {last['right']:.0%}. "
-    )
-else:
-    said_of = ""
+recorded = [moment for moment in kept["moments"] if moment["step"] in (few, STEPS)] if kept else []
+said_of = "".join(
+    f"After {moment['step']} steps {moment['form']:.0%} of the answers have the right form and {moment['right']:.0%} "
+    "the right number. "
+    for moment in recorded
+)
 describe(
     figure,
     alt="Above, the loss falls steeply and then slowly. Below, the share of answers of the right form rises at once, "

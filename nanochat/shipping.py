@@ -134,11 +134,11 @@ def history(run: str, points: int = 40) -> dict[str, dict[str, Any]]:
             continue
         lines = read_metrics(folder)
         start = next(line for line in lines if line["kind"] == "start")
-        steps = [line for line in lines if line["kind"] == "step"]
+        steps = [line for line in lines if line["kind"] == "train"]
         every = max(1, len(steps) // points)
         found[stage] = {
             "settings": start["settings"], "data": start.get("data"), "date": start["date"],
-            "seconds": round(lines[-1].get("elapsed", 0.0)), "steps": steps[-1]["step"],
+            "seconds": round(steps[-1]["elapsed"]), "steps": steps[-1]["step"],
             "loss": [[line["step"], round(line["loss"], 4)] for line in (*steps[::every], steps[-1])],
         }  # fmt: skip
     if not found:

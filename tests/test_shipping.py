@@ -74,7 +74,7 @@ def trained(
     for stage in ("base", "sft"):
         folder = run_folder(stage, "toy")
         with RunRecord(folder, {"seed": 1}, state.runtime, stage=stage, step=0) as record:
-            record.log("step", 1, loss=2.5)
+            record.log("train", 1, loss=2.5)
         state.step = 1
         state.history = [StepMetrics(1, 2.5, 1.0, 1.0, 0.1)]
         save_checkpoint(state, folder, byte_tokenizer.fingerprint)
