@@ -425,7 +425,11 @@ below.set_title("The form comes first")
 if kept:
     below.legend(loc="center right")
 # sphinx_gallery_start_ignore
-recorded = [moment for moment in kept["moments"] if moment["step"] in (few, STEPS)] if kept else []
+recorded = (
+    [moment for moment in kept["moments"] if moment["step"] in (few, STEPS)]
+    if kept
+    else []
+)
 said_of = "".join(
     f"After {moment['step']} steps {moment['form']:.0%} of the answers have the right form and {moment['right']:.0%} "
     "the right number. "
