@@ -90,7 +90,7 @@ print(young[0])
 
 run = tiny.load_or_train()
 record = run.record
-print(f"{len(record.history)} steps in {record.seconds:.0f} s in {record.dtype}")
+print(f"{len(record.history)} steps in {record.dtype}")
 
 # %%
 # Our few steps above began from the same seed and read the same stories in the same order. So they must be the
@@ -624,7 +624,7 @@ if kept is None:
         "there is no record yet: python examples/plot_02_train.py --full makes one"
     )
 else:
-    print(f"recorded on {kept['date']} in {kept['seconds']} s")
+    print(f"recorded on {kept['date']}")
     print(f"{kept['hardware']}; {kept['software']}, {kept['dtype']}")
     print(f"text: {kept['corpus']} ({kept['credit']})")
     if kept["code"] != code_hash():

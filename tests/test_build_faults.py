@@ -374,7 +374,7 @@ EXAMPLE_FAULTS = {
         "05_home.py:11: WARNING: 05_home.py shows '{home}/x'",
     ),
     "time": (
-        "print('took 0.3 s')",
+        "print('took 0.3 s')\n\n# %%\n# Where the words of the page say 5 s, that is another thing.\nprint('done')",
         "06_time.py:11: WARNING: 06_time.py prints '0.3 s', which another build measures differently",
     ),
 }

@@ -104,7 +104,7 @@ def printed_times(page: str) -> Iterator[tuple[int, str]]:
             line = int(block[1])
         if row.strip() == ".. rst-class:: sphx-glr-script-out":
             inside, margin = True, len(row) - len(row.lstrip())
-        elif inside and row.strip() and len(row) - len(row.lstrip()) < margin:
+        elif inside and row.strip() and len(row) - len(row.lstrip()) <= margin:
             inside = False
         elif inside:
             for match in TIME.finditer(row):
