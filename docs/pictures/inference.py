@@ -95,7 +95,7 @@ def pipeline() -> Picture:
             Box("chat-rl", "to answer well", "amber"),
             ends,
         ],
-        ["documents", "tokenizer.json", "base/d4/step_…", "mid/d4/step_…", "sft/d4/step_…", "rl/d4/step_…"],
+        ["documents", "tokenizer.json", "base/d4/step_…", "mid/d4/step_…", "sft/d4/step_…", ""],
     )
     return drawing.picture(
         alt="A column of boxes with arrows between: texts, tok-train, base-train, mid-train, chat-sft, chat-rl, and "
