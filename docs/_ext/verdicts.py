@@ -96,6 +96,37 @@ class Report:
         )
 
 
+@contextlib.contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Let one process at a time into a ``with`` block; the others wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as held:
+        with contextlib.suppress(ImportError):  # a system without such locks
+            import fcntl
+
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def shares(registry: Registry, number: int) -> list[list[str]]:
+    """Divide the claims among some processes, file by file: claims of one file often share a model that it trains.
+
+    Args:
+        registry: The claims.
+        number: How many processes.
+
+    Returns:
+        For each process the ids of its claims.
+    """
+    files: dict[Path, list[str]] = {}
+    for claim in registry.claims:
+        files.setdefault(claim.file, []).append(claim.id)
+    out: list[list[str]] = [[] for _ in range(number)]
+    for ids in sorted(files.values(), key=len, reverse=True):
+        min(out, key=len).extend(ids)
+    return out
+
+
 def settle() -> None:
     """The same random numbers for every claim, in whatever order they run."""
     random.seed(0)
@@ -155,11 +186,14 @@ class Memory:
         self.reach = Reach(project)
         self.began = time.time()
         self.new: dict[str, dict] = {}
+        self.old = self._read()
+
+    def _read(self) -> dict[str, dict]:
         try:
             old = json.loads(self.path.read_text(encoding="utf-8"))
-            self.old: dict[str, dict] = old if isinstance(old, dict) else {}
         except (OSError, ValueError):
-            self.old = {}
+            return {}
+        return old if isinstance(old, dict) else {}
 
     def key(self, claim: Claim) -> str:
         """The hash of all that a claim depends on."""
@@ -202,9 +236,10 @@ class Memory:
             self.new[id]["kills"][kill.mutant] = {"key": key, "kill": asdict(kill)}
 
     def save(self, whole: bool) -> None:
-        """Write; of a partial run, only what it judged."""
-        content = self.new if whole else {**self.old, **self.new}
-        self.project.write(self.path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+        """Write; of a partial run, only what it judged: another one may judge the rest at the same time."""
+        with waiting_lock(self.path.with_suffix(".lock")):
+            content = self.new if whole else {**self._read(), **self.new}
+            self.project.write(self.path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) -> Report:
