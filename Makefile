@@ -41,10 +41,10 @@ serve: $(VENV)/.installed  ## show the built site on 127.0.0.1
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/_build/html $(PORT)
 
 test: $(VENV)/.installed  ## run the quick tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n auto --dist worksteal
 
 test-all: $(VENV)/.installed  ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-site: $(VENV)/.installed  ## walk through the built site in a browser
 	$(BIN)/python tests/browser/run.py

@@ -1,9 +1,10 @@
-/* What is too wide for the page can be scrolled with the keyboard: it gets a stop of the tab key, and only then. */
+/* What is too wide or too long for its frame can be scrolled with the keyboard: it gets a stop of the tab key, and only then. */
 (function () {
   "use strict";
   function mark() {
     document.querySelectorAll("pre, .table-wrapper, div.math, #nc-tip-box").forEach(function (part) {
-      if (part.scrollWidth > part.clientWidth + 1) part.tabIndex = 0;
+      var hidden = part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1;
+      if (hidden) part.tabIndex = 0;
     });
   }
   mark();
