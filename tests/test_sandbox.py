@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -313,7 +314,16 @@ def test_no_other_process_is_seen(way: sandbox.Way) -> None:
 
 
 def alive(mark: int) -> list[str]:
-    """Processes with this number among their arguments."""
+    """Processes with this number among their arguments; those that were killed get a moment to be gone."""
+    for _ in range(100):
+        if not (found := marked(mark)):
+            break
+        time.sleep(0.1)
+    return found
+
+
+def marked(mark: int) -> list[str]:
+    """Processes with this number among their arguments, at this moment."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
