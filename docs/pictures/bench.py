@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from docs._ext.mutation import swapped
 from docs.pictures import pupil
@@ -41,6 +42,28 @@ def row(length: int, seed: int = 0) -> Tensor:
 def vectors(*shape: int, seed: int = 0) -> Tensor:
     """Random numbers with mean 0 and spread 1."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sized(depth: int, **sizes: int) -> GPT:
+    """A model without numbers, to look at its shapes: nothing is drawn or stored."""
+    with torch.device("meta"), swapped("nanochat.gpt.GPT.init_weights", lambda self, seed=0: None):
+        return GPT(GPTConfig.from_depth(depth, **sizes))
+
+
+@contextlib.contextmanager
+def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Note what goes into a part of a model while the block runs."""
+    seen: list[Tensor] = []
+    hook = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def rms(x: Tensor) -> Tensor:
+    """The root mean square of each vector, by hand."""
+    return x.square().mean(dim=-1).sqrt()
 
 
 # ---- embeddings ----

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from docs.pictures import (
@@ -12,7 +10,6 @@ from docs.pictures import (
     Drawing,
     Picture,
     arrow,
-    bars,
     bench,
     colour,
     flow,
@@ -21,9 +18,7 @@ from docs.pictures import (
     path,
     rect,
     stack,
-    title,
 )
-from nanochat import gpt
 from nanochat.gpt import GPT, GPTConfig
 
 
@@ -46,81 +41,6 @@ def map_of_the_chapter() -> Picture:
         "head, each with the number of its page.",
         caption="The seven pages of this chapter, in the order in which a token meets their matter. What lies "
         f"between embedding and head is a block; a model of depth {config.n_layer} has {config.n_layer} of them.",
-    )
-
-
-def neighbours() -> Picture:
-    """Whose vectors are nearest, before and after a short training."""
-    parts, best = [], []
-    for steps, ink in ((bench.STEPS, "accent"), (0, "muted")):
-        tokens, table = bench.embeddings(steps)
-        found = bench.neighbours(" Pip", tokens, table, 6)
-        best.append(max(found.values()))
-        when = f"after {steps} steps of training" if steps else "before training"
-        parts += [title(f"nearest to Pip {when}"), bars(_named(found), top=1.0, ink=ink)]
-    return stack(*parts, gap=8).picture(
-        alt="Two groups of six bars. After training, the words nearest to Pip are mostly other names, with long bars. "
-        "Before training they are any words, with short bars.",
-        caption="The words whose vectors point most nearly where that of *Pip* points. The bars are cosines: 1 is the "
-        f"same direction. The nearest one has {best[0]:.2f} after training. Before, when all vectors were random, it "
-        f"had {best[1]:.2f}.",
-    )
-
-
-def _named(found: dict[str, float]) -> dict[str, float]:
-    return {word.strip(): value for word, value in found.items()}
-
-
-def clocks() -> Picture:
-    """Four pairs of a head as the hands of clocks, at some positions."""
-    cos, sin = gpt.rotary_tables(64, 64)
-    places, pairs = (0, 1, 2, 4, 8, 32), (0, 6, 12, 31)
-    shapes, rows = [], []
-    for column, place in enumerate(places):
-        shapes.append(label(102 + 54 * column, 10, f"{place}", SMALL, mono=True))
-    shapes.append(label(2, 10, "position", SMALL, "muted", "start"))
-    for line, pair in enumerate(pairs):
-        y = 46 + 56 * line
-        shapes.append(label(2, y, f"pair {pair + 1}", SMALL, "ink", "start"))
-        angles = []
-        for column, place in enumerate(places):
-            x = 102 + 54 * column
-            c, s = cos[place, pair].item(), sin[place, pair].item()
-            shapes.append(
-                f'<circle cx="{x}" cy="{y}" r="22" style="fill:{colour("accent")};fill-opacity:0.07;'
-                f'stroke:{colour("line")}"/>'
-            )
-            # Twelve o'clock at position 0, and clockwise from there, as the code turns.
-            shapes.append(arrow(x, y, x + 20 * s, y - 20 * c, "accent"))
-            angles.append(f"{math.degrees(math.atan2(s, c)) % 360:5.0f}")
-        rows.append(f"pair {pair + 1:>2}  " + " ".join(angles))
-    head = "position " + " ".join(f"{place:5}" for place in places)
-    text = "\n".join([head, *rows, "(angles in degrees, clockwise)"])
-    slow = math.degrees(math.atan2(sin[32, 31].item(), cos[32, 31].item()))
-    return Drawing("".join(shapes), 46 + 56 * 4 - 28, text).picture(
-        alt="A table of clock hands: four pairs of channels at six positions. The hand of the first pair whirls round, "
-        "those of later pairs turn ever more slowly, that of the last hardly moves.",
-        caption="Four of the 32 pairs of a head with 64 channels, drawn as hands of clocks. The first pair is a second "
-        f"hand. The last one has turned by {slow:.2f} degrees after 32 tokens: it can tell the beginning of a "
-        "long text from its end.",
-    )
-
-
-def stream_sizes() -> Picture:
-    """How large the stream is at each block, with the norms and without."""
-    with_norms, without = bench.sizes(12), [size for size in bench.sizes(12, False) if math.isfinite(size)]
-    series = {
-        "with norms": [(n, math.log10(size)) for n, size in enumerate(with_norms, 1)],
-        "without": [(n, math.log10(size)) for n, size in enumerate(without, 1)],
-    }
-    drawing = lines(series, x="block", y="how many zeros the size of the stream has", marks=True, y_from=0)
-    return drawing.picture(
-        alt="Two lines over twelve blocks. With norms the size of the stream stays near one. Without, it shoots up and "
-        "ends at the sixth block.",
-        caption=f"The same random model with its norms and without. With them, the stream grows to "
-        f"{with_norms[-1]:.1f} times its first size. Without them it has "
-        f"{len(str(round(without[-1])))} digits before block {len(without)}, and then no longer fits into "
-        "the computer's numbers.",
     )
 
 

@@ -4,57 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from docs.pictures import bench
 from docs.problems import Problem
 from nanochat.accounting import count_parameters
-from nanochat.gpt import GPTConfig, rms_norm, soft_cap
-
-
-def table_size() -> Problem:
-    """The numbers of a table of embeddings."""
-    config = GPTConfig.from_depth(8, vocab_size=1000)
-    table = count_parameters(config).embedding
-    return Problem(
-        f"A model is {config.n_embd} channels wide and knows {config.vocab_size:,} tokens. How many numbers does its "
-        "table of embeddings hold?",
-        table,
-        (
-            "The table has a row for each token and a column for each channel.",
-            f"$1000 \\cdot {config.n_embd} = {table}$.",
-        ),
-    )
-
-
-def same_distance() -> Problem:
-    """Which key gives the same score."""
-    near, query = (20, 14), 50
-    score = bench.rotated_dot(*near)
-    key = min(range(100), key=lambda place: abs(bench.rotated_dot(query, place) - score))
-    return Problem(
-        f"A query at position {near[0]} and a key at position {near[1]} give some score. The same query is moved to "
-        f"position {query}. Where must the same key stand to give the same score?",
-        key,
-        (
-            "Only the distance counts.",
-            f"It was $20 - 14 = {near[0] - near[1]}$, so the key stands at $50 - {near[0] - near[1]} = {key}$.",
-        ),
-    )
-
-
-def norm_by_hand() -> Problem:
-    """RMSNorm of a vector of two numbers."""
-    x = torch.tensor([1.0, 7.0])
-    last = rms_norm(x)[1].item()
-    return Problem(
-        "RMSNorm is applied to the vector $(1, 7)$. What becomes of the $7$? Two decimals will do.",
-        round(last, 2),
-        (
-            "The squares are $1$ and $49$. Their mean is $25$.",
-            "The root of $25$ is $5$: the usual size of the two numbers.",
-            f"Divide by it: $7 \\div 5 = {last:.1f}$.",
-        ),
-        tolerance=0.005,
-    )
+from nanochat.gpt import GPTConfig, soft_cap
 
 
 def squared_relu() -> Problem:
