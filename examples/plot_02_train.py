@@ -513,61 +513,24 @@ if mine < floor:
 # keeps what came out in a record, with all that is needed to doubt it: ``python examples/plot_02_train.py --full``
 # makes a new one.
 
-import ast
-import datetime
 import hashlib
-import inspect
 import json
-import os
-import platform
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from nanochat import bpe, corpora, dataloader, evaluate, gpt, optim
 from nanochat import tokenizer as tokenizing
 from nanochat import train as training
 from nanochat.corpora import prose_corpus
 from nanochat.dataloader import TokenLoader, load_tokens
+from nanochat.records import circumstances, code_hash, record_path
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import TrainState
 
-records = Path(gpt.__file__).resolve().parents[1] / "docs" / "records"
-path = (records if records.is_dir() else Path.cwd()) / "wiki-same-budget.json"
-
-
-def code_hash() -> str:
-    """Hash the code that the result depends on, without comments and docstrings."""
-    digest = hashlib.sha256()
-    parts = (
-        bpe,
-        corpora,
-        dataloader,
-        evaluate,
-        gpt,
-        optim,
-        tiny,
-        tokenizing,
-        training,
-    )
-    for module in parts:
-        tree = ast.parse(inspect.getsource(module))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                node.value.value = ""
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()
-
-
-def processor() -> str:
-    """Name the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [
-        line.partition(":")[2] for line in lines if line.startswith("model name")
-    ]
-    name = named[0].strip() if named else platform.machine()
-    return f"{name}, {os.cpu_count()} threads"
+path = record_path("wiki-same-budget.json")
+CODE = (
+    bpe, corpora, dataloader, evaluate, gpt, optim, tiny, tokenizing, training,
+)  # fmt: skip
 
 
 def train_on_prose(documents: int = 200) -> dict:
@@ -585,11 +548,7 @@ def train_on_prose(documents: int = 200) -> dict:
     fit(learner)
     score = score_text(learner.model, cutter, kept_aside)
     return {
-        "command": "python examples/plot_02_train.py --full",
-        "date": datetime.date.today().isoformat(),
-        "code": code_hash(),
-        "hardware": processor(),
-        "software": f"Python {platform.python_version()}, torch {torch.__version__}",
+        **circumstances("python examples/plot_02_train.py --full", CODE),
         "dtype": str(dtype).removeprefix("torch."),
         "corpus": prose.title,
         "credit": prose.credit,
@@ -627,7 +586,7 @@ else:
     print(f"recorded on {kept['date']}")
     print(f"{kept['hardware']}; {kept['software']}, {kept['dtype']}")
     print(f"text: {kept['corpus']} ({kept['credit']})")
-    if kept["code"] != code_hash():
+    if kept["code"] != code_hash(CODE):
         print("NOTE: the record is older than the code: it may be out of date")
     if kept["plan"] != json.loads(json.dumps(plan.as_dict())):
         print("NOTE: the record was made with another plan than today's")

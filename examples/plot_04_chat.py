@@ -262,15 +262,8 @@ if now["form"] < 0.5:
 # To see what comes later, the same training has to go on for longer than a page may take. ``python
 # examples/plot_04_chat.py --full`` goes the whole way and keeps a record: what was run, on what, and what came out.
 
-import ast
-import datetime
-import hashlib
-import inspect
 import json
-import os
-import platform
 import sys
-from pathlib import Path
 
 from nanochat import (
     calculator,
@@ -285,41 +278,19 @@ from nanochat import (
 from nanochat import tokenizer as tokenizing
 from nanochat import train as training
 from nanochat.evaluate import score_chats, score_text
+from nanochat.records import circumstances, code_hash, record_path
 
-records = Path(gpt.__file__).resolve().parents[1] / "docs" / "records"
-path = (records if records.is_dir() else Path.cwd()) / "chat-sft.json"
+path = record_path("chat-sft.json")
+CODE = (
+    calculator, conversation, dataloader, engine, evaluate, gpt, optim, tiny,
+    tasks.arithmetic, tasks.smalltalk, tokenizing, training,
+)  # fmt: skip
 MOMENTS = (0, 10, few, 60, 120, STEPS)
 held_out = list(load_corpus("stories").documents("val"))[:20]
 questions = [
     *(Conversation((Message.user(words),)) for words in said),
     *(question_of(asked[number]) for number in range(2)),
 ]
-
-
-def code_hash() -> str:
-    """Hash the code that the result depends on, without comments and docstrings."""
-    digest = hashlib.sha256()
-    parts = (
-        calculator, conversation, dataloader, engine, evaluate, gpt, optim, tiny,
-        tasks.arithmetic, tasks.smalltalk, tokenizing, training,
-    )  # fmt: skip
-    for module in parts:
-        tree = ast.parse(inspect.getsource(module))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                node.value.value = ""
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()
-
-
-def processor() -> str:
-    """Name the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [
-        line.partition(":")[2] for line in lines if line.startswith("model name")
-    ]
-    return (named[0] if named else platform.machine()).strip()
 
 
 def users_words(chat: Conversation) -> Rendered:
@@ -350,13 +321,8 @@ def go_on() -> dict:
         seen.append({"step": moment, **look(learner.model, len(asked))})
         told.append([spoken(reply(learner.model, chat)) for chat in questions])
         print(seen[-1], told[-1], file=sys.stderr)
-    threads = torch.get_num_threads()
     return {
-        "command": "python examples/plot_04_chat.py --full",
-        "date": datetime.date.today().isoformat(),
-        "code": code_hash(),
-        "hardware": f"{processor()}, {threads} of {os.cpu_count()} threads",
-        "software": f"Python {platform.python_version()}, torch {torch.__version__}",
+        **circumstances("python examples/plot_04_chat.py --full", CODE),
         "dtype": "float32",
         "seed": SEED,
         "plan": learner.plan.as_dict(),
@@ -387,7 +353,7 @@ if kept is None:
 else:
     print(f"recorded on {kept['date']} by {kept['command']}")
     print(f"{kept['hardware']}; {kept['software']}, {kept['dtype']}")
-    if kept["code"] != code_hash():
+    if kept["code"] != code_hash(CODE):
         print("NOTE: the record is older than the code: it may be out of date")
     if kept["plan"] != json.loads(json.dumps(state.plan.as_dict())):
         print("NOTE: the record was made with another plan than today's")

@@ -256,56 +256,20 @@ for one in roll_out(engine, task, number=0, num_samples=8, seed=3):
 # seeds, each with a model of its own, and for more steps. ``python examples/plot_05_reinforcement.py --full`` does it
 # again and keeps what came out in a record.
 
-import ast
-import datetime
-import hashlib
-import inspect
 import json
-import os
-import platform
 import sys
-from pathlib import Path
 
 from nanochat import conversation, dataloader, gpt, optim, reinforce
 from nanochat import engine as engines
 from nanochat import train as training
+from nanochat.records import circumstances, code_hash, record_path
 from nanochat.tasks import base
 
-records = Path(gpt.__file__).resolve().parents[1] / "docs" / "records"
-path = (records if records.is_dir() else Path.cwd()) / "reinforcement.json"
+path = record_path("reinforcement.json")
+CODE = (
+    base, conversation, dataloader, engines, gpt, optim, reinforce, training,
+)  # fmt: skip
 SEEDS = (1, 2, 3)
-
-
-def code_hash() -> str:
-    """Hash the code that the result depends on, without comments and docstrings."""
-    digest = hashlib.sha256()
-    for module in (
-        base,
-        conversation,
-        dataloader,
-        engines,
-        gpt,
-        optim,
-        reinforce,
-        training,
-    ):
-        tree = ast.parse(inspect.getsource(module))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                node.value.value = ""
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()
-
-
-def processor() -> str:
-    """Name the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [
-        line.partition(":")[2] for line in lines if line.startswith("model name")
-    ]
-    name = named[0].strip() if named else platform.machine()
-    return f"{name}, {os.cpu_count()} threads, {torch.get_num_threads()} in use"
 
 
 def whole(seed: int) -> dict:
@@ -321,11 +285,7 @@ def whole(seed: int) -> dict:
 
 if "--full" in sys.argv:
     made = {
-        "command": "python examples/plot_05_reinforcement.py --full",
-        "date": datetime.date.today().isoformat(),
-        "code": code_hash(),
-        "hardware": processor(),
-        "software": f"Python {platform.python_version()}, torch {torch.__version__}",
+        **circumstances("python examples/plot_05_reinforcement.py --full", CODE),
         "questions": QUESTIONS,
         "tries": TRIES,
         "runs": [whole(seed) for seed in SEEDS],
@@ -342,7 +302,7 @@ if kept is None:
     print("there is no record: python examples/plot_05_reinforcement.py --full")
 else:
     print(f"recorded on {kept['date']}: {kept['hardware']}; {kept['software']}")
-    if kept["code"] != code_hash():
+    if kept["code"] != code_hash(CODE):
         print("NOTE: the record is older than the code: it may be out of date")
     theirs = kept["runs"][0]
     same = zip(imitation, theirs["imitation"], strict=True)

@@ -26,6 +26,7 @@ module                              what flows through it
 :mod:`nanochat.reinforce`           rewards to gradients
 :mod:`nanochat.core`                what a base model knows, as one published number
 :mod:`nanochat.report`              the record of a run, and its report card
+:mod:`nanochat.records`             results kept for pages, and how they were made
 :mod:`nanochat.tiny`                the recipe of the model that the site trains
 :mod:`nanochat.terminal`            what may be shown on a terminal
 :mod:`nanochat.web`                 the chat in the browser
