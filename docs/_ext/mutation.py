@@ -20,6 +20,9 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+CACHED = type(functools.lru_cache(lambda: None))
+"""What ``lru_cache`` and ``cache`` make of a function."""
+
 
 class MutantDoesNotApply(Exception):
     """The text or the name that a mutant wants to change is not there (any more)."""
@@ -139,6 +142,5 @@ def forget_caches(tops: tuple[str, ...]) -> None:
         if name.split(".")[0] in tops or name.startswith(("docs.claims", "docs.pictures")):
             for value in list(vars(module).values()):
                 for inner in [value, *(vars(value).values() if isinstance(value, type) else ())]:
-                    clear = inspect.getattr_static(inner, "cache_clear", None)
-                    if clear is not None:
+                    if isinstance(inner, CACHED):  # asking each object for the method takes a hundred times as long
                         inner.cache_clear()
