@@ -15,11 +15,9 @@ from string import ascii_lowercase
 
 from nanochat.calculator import calculate
 from nanochat.conversation import Conversation, Message, Part
-from nanochat.tasks.base import Task, check_split, in_split, pick, vary
-from nanochat.tasks.words import words, words_credit
+from nanochat.tasks.base import pick, vary
+from nanochat.tasks.words import WordTask
 
-ROUNDS = 6
-"""How often each training word comes, each time in another wording and with another letter."""
 TWICE = 0.75
 """How often, in a word that has such letters, one is asked for that stands there more than once."""
 ABSENT = 0.35
@@ -36,7 +34,7 @@ _QUESTIONS = (
 )  # fmt: skip
 
 
-class Letters(Task):
+class Letters(WordTask):
     """A letter to count. The reward is 1 when the answer has one number and it is right.
 
     Args:
@@ -47,12 +45,7 @@ class Letters(Task):
 
     name = "letters"
     title = "counting a letter in a word"
-
-    def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
-        check_split(self.name, split)
-        self.credit = words_credit()
-        items = [word for word in words() if in_split(word, split)]
-        super().__init__(items, limit, seed, ROUNDS if split == "train" else 1)
+    rounds = 12
 
     def _ask(self, item: str, rng: random.Random) -> Conversation:
         several = [letter for letter in item if item.count(letter) > 1]

@@ -11,11 +11,8 @@ import random
 import re
 
 from nanochat.conversation import Conversation, Message
-from nanochat.tasks.base import Task, check_split, in_split, pick, vary
-from nanochat.tasks.words import words, words_credit
-
-ROUNDS = 6
-"""How often each training word comes, each time in another wording."""
+from nanochat.tasks.base import pick, vary
+from nanochat.tasks.words import WordTask
 
 _QUESTIONS = (
     'Spell "{word}".', 'Spell the word "{word}".', 'How do you spell "{word}"?', 'How is "{word}" spelled?',
@@ -25,7 +22,7 @@ _QUESTIONS = (
 )  # fmt: skip
 
 
-class Spelling(Task):
+class Spelling(WordTask):
     """A word, letter by letter. The reward is 1 when all the letters are there, in order, and nothing else.
 
     Args:
@@ -36,12 +33,7 @@ class Spelling(Task):
 
     name = "spelling"
     title = "spelling a word"
-
-    def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
-        check_split(self.name, split)
-        self.credit = words_credit()
-        items = [word for word in words() if in_split(word, split)]
-        super().__init__(items, limit, seed, ROUNDS if split == "train" else 1)
+    rounds = 6
 
     def _ask(self, item: str, rng: random.Random) -> Conversation:
         question = vary(pick(rng, _QUESTIONS).format(word=item), rng)

@@ -1,4 +1,4 @@
-"""Everyday words to spell and to count letters in.
+"""Everyday words to spell and to count letters in, and what the tasks about words share.
 
 They are the commonest English words of the package ``pyspellchecker`` (MIT), whose list was counted in film subtitles;
 so what is not for readers of every age is left out. Without the package, the words of the stories serve.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nanochat.common import InputError
 from nanochat.corpora.stories import PLOTS, stories
+from nanochat.tasks.base import Task, check_split, in_split
 
 COUNT = 2500
 """How many words there are, where the package is installed."""
@@ -59,6 +60,29 @@ def words() -> tuple[str, ...]:
 def words_credit() -> str:
     """Return whom to thank for :func:`words` on this machine; empty where they are our own."""
     return CREDIT if words() != _of_stories() else ""
+
+
+def words_of(split: str) -> list[str]:
+    """Return the words of one split; a hash of the word decides."""
+    return [word for word in words() if in_split(word, split)]
+
+
+class WordTask(Task):
+    """A task about one word at a time; a word of the test is in no other task's training either.
+
+    Args:
+        split: ``"train"`` or ``"test"``.
+        limit: The most questions; None for all.
+        seed: Chooses order and wording.
+    """
+
+    rounds: int = 1
+    """How often each training word comes, each time in another wording."""
+
+    def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
+        check_split(self.name, split)
+        self.credit = words_credit()
+        super().__init__(words_of(split), limit, seed, self.rounds if split == "train" else 1)
 
 
 def _fits(word: str) -> bool:
