@@ -10,10 +10,14 @@ name                   what is asked                                            
 ``spelling``           a word, letter by letter                                     a list of words
 ``letters``            how often a letter stands in a word, with the calculator     a list of words
 ``story-questions``    a short story and a question about it                        made here
+``story-chats``        a short story, and one question after another about it       made here
 ``story-endings``      the beginning of a short story, to be told to its end        made here
+``tell-story``         a wish for a story                                           made here
+``repeat``             words to say again                                           a list of words
 ``wiki-choice``        a title and four descriptions                                Wikipedia, a package
 ``wiki-what-is``       what something is, in one sentence                           Wikipedia, a package
 ``smalltalk``          greetings, thanks, and what the model is                     made here, and a package
+``do-not-know``        questions about the world, which a small model cannot know    made here
 ``dialogue``           several questions in a row, of several of these tasks        the same
 ``smoltalk``           general conversations                                        the hub
 ``gsm8k``              word problems of grade school, with the calculator           the hub
@@ -56,10 +60,14 @@ _OFFLINE = {
     "spelling": ("a word, letter by letter", "spelling:Spelling"),
     "letters": ("how often a letter stands in a word, with the calculator", "letters:Letters"),
     "story-questions": ("a short story and a question about it", "story_questions:StoryQuestions"),
+    "story-chats": ("a short story, and one question after another about it", "story_chats:StoryChats"),
     "story-endings": ("the beginning of a short story, to be told to its end", "story_endings:StoryEndings"),
+    "tell-story": ("a wish for a story", "tell_story:TellStory"),
+    "repeat": ("words to say again", "repeat:Repeat"),
     "wiki-choice": ("a title of Wikipedia and four descriptions", "wiki_choice:WikiChoice"),
     "wiki-what-is": ("what something is, in the first sentence of Wikipedia's article", "wiki_what_is:WikiWhatIs"),
     "smalltalk": ("greetings, thanks, and what the model is", "smalltalk:Smalltalk"),
+    "do-not-know": ("questions about the world, which a small model cannot know", "do_not_know:DoNotKnow"),
     "dialogue": ("several questions in a row, of several of these tasks", "dialogue:Dialogue"),
 }
 _HUB = {

@@ -1,8 +1,8 @@
 """Several questions in a row, because a chat has more than one turn.
 
-A model that has only seen chats of one question is lost at the second. Here greetings, calculations, spelling and
-counting follow each other as they come. Or a story is told once, and several questions about it follow. Each turn is
-one of another task, and the last answer is judged as it is there.
+A model that has only seen chats of one question is lost at the second. Here greetings, calculations, spelling, counting
+and what nobody can tell follow each other as they come. Or a story is told once, and several questions about it follow.
+Each turn is one of another task, and the last answer is judged as it is there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from nanochat.conversation import Conversation, Message
 from nanochat.corpora.stories import Question
 from nanochat.tasks.arithmetic import Arithmetic
 from nanochat.tasks.base import Task, check_count, check_split, pick, vary
+from nanochat.tasks.do_not_know import DoNotKnow
 from nanochat.tasks.letters import Letters
 from nanochat.tasks.smalltalk import Smalltalk
 from nanochat.tasks.spelling import Spelling
@@ -45,7 +46,8 @@ class Dialogue(Task):
     def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
         check_split(self.name, split)
         check_count("seed", seed, 0)
-        kinds = [make(split=split, seed=seed) for make in (Arithmetic, Arithmetic, Letters, Spelling, Smalltalk)]
+        made = (Arithmetic, Arithmetic, Letters, Spelling, Smalltalk, DoNotKnow)
+        kinds = [make(split=split, seed=seed) for make in made]
         self.credit = "; ".join(dict.fromkeys(kind.credit for kind in kinds if kind.credit))
         self._kinds, self._stories = kinds, stories_of(split)
         rng = random.Random(f"{self.name} {split} {seed}")

@@ -22,7 +22,8 @@ STORIES_SEED = 3
 KINDS = ("who", "what", "where", "why", "how many")
 """The kinds of questions."""
 
-_FORMS = ("{story}\n\n{question}", "{story}\n\n{question}", "{story} {question}", "{question}\n\n{story}")
+FORMS = ("{story}\n\n{question}", "{story}\n\n{question}", "{story} {question}", "{question}\n\n{story}")
+"""How a story and a question about it come together in one message."""
 _PLAIN = frozenset("a an the it he she they was is were did".split())
 
 
@@ -56,21 +57,28 @@ class StoryQuestions(Task):
 
     def _ask(self, item: tuple[Story, Question], rng: random.Random) -> Conversation:
         story, question = item
-        text = pick(rng, _FORMS).format(story=story.text, question=vary(question.question, rng))
+        text = pick(rng, FORMS).format(story=story.text, question=vary(question.question, rng))
         return Conversation((Message.user(text), Message.assistant(question.reply)))
 
     def _score(self, item: tuple[Story, Question], asked: Conversation, answer: Message) -> float:
         return float(has_fact(answer.text, item[1]))
 
 
-def stories_of(split: str) -> list[Story]:
-    """Return the stories of one split."""
-    return [story for story in _all_stories() if in_split(story.text, split)]
+@cache
+def stories_of(split: str, n: int = STORIES, seed: int = STORIES_SEED) -> tuple[Story, ...]:
+    """Return the stories of one split.
+
+    Args:
+        split: ``"train"`` or ``"test"``.
+        n: How many are told for both splits together.
+        seed: Chooses them. Whatever it is, a story of one split is never one of the other.
+    """
+    return tuple(story for story in _all_stories(n, seed) if in_split(story.text, split))
 
 
 @cache
-def _all_stories() -> tuple[Story, ...]:
-    return tuple(stories(STORIES, STORIES_SEED))
+def _all_stories(n: int, seed: int) -> tuple[Story, ...]:
+    return tuple(stories(n, seed))
 
 
 def has_fact(answer: str, question: Question) -> bool:

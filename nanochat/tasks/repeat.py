@@ -1,0 +1,71 @@
+"""Saying again what was said: the first thing that attention is good for.
+
+To answer a question from a text, a model must find a word in the text and write it down. Looking up what stood behind a
+word the last time, and writing it again, is a part of this that can be learned alone and fast (induction heads,
+:arxiv:`2209.11895`). Words and nonsense come in any order here, so that nothing but looking it up helps.
+"""
+
+from __future__ import annotations
+
+import random
+
+from nanochat.conversation import Conversation, Message
+from nanochat.tasks.base import Task, check_split, in_split, pick, vary
+from nanochat.tasks.words import words_credit, words_of
+
+TEXTS = 20_000
+"""Texts to repeat, both splits together."""
+MOST = 8
+"""The most words in a text."""
+MADE_UP = 0.5
+"""The share of words that do not exist."""
+
+_FORMS = (
+    "Repeat: {text}", "Say this again: {text}", "Please repeat after me: {text}", "Copy this: {text}",
+    "Write this once more: {text}", 'Repeat "{text}".', 'Say "{text}" again.', 'Copy "{text}".', 'Write "{text}".',
+    'What did I say? I said "{text}".',
+)  # fmt: skip
+_FIRST = "b c d f g h j k l m n p r s t v w z br ch dr fl gr kl pl sh st th tr".split()
+_MIDDLE = "a e i o u ai ea ee oo ou".split()
+_LAST = ["", "", "l", "m", "n", "r", "s", "t", "ck", "nd", "st"]
+
+
+class Repeat(Task):
+    """Words to repeat. The reward is 1 when they are the same, in the same order, and nothing else.
+
+    Args:
+        split: ``"train"`` or ``"test"``.
+        limit: The most questions; None for all.
+        seed: Chooses order and wording.
+    """
+
+    name = "repeat"
+    title = "repeating words"
+
+    def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
+        check_split(self.name, split)
+        self.credit = words_credit()
+        known = words_of(split)
+        rng = random.Random(f"{self.name} {split}")
+        texts = dict.fromkeys(_text(rng, known) for _ in range(TEXTS))
+        super().__init__([text for text in texts if in_split(text, split)], limit, seed)
+
+    def _ask(self, item: str, rng: random.Random) -> Conversation:
+        before, after = pick(rng, _FORMS).split("{text}")
+        question = (
+            f"{vary(before, rng) if after else before}{item}{after if rng.random() < 0.75 else after.rstrip('.')}"
+        )
+        return Conversation((Message.user(question), Message.assistant(item)))
+
+    def _score(self, item: str, asked: Conversation, answer: Message) -> float:
+        return float(answer.text.strip() == item)
+
+
+def _text(rng: random.Random, known: list[str]) -> str:
+    n = 1 + int(rng.random() * MOST)
+    return " ".join(_made_up(rng) if rng.random() < MADE_UP else pick(rng, known) for _ in range(n))
+
+
+def _made_up(rng: random.Random) -> str:
+    syllables = 1 + int(rng.random() * 3)
+    return "".join(pick(rng, _FIRST) + pick(rng, _MIDDLE) for _ in range(syllables)) + pick(rng, _LAST)
