@@ -180,13 +180,13 @@ def rms_norm(x: Tensor) -> Tensor:
 def rotary_tables(sequence_len: int, head_size: int, theta: float = 10000.0) -> tuple[Tensor, Tensor]:
     r"""Tabulate the cosines and sines by which each position is rotated.
 
-    Pair :math:`i` of a head turns by the angle :math:`t \, \theta^{-2i/D}` at position :math:`t`: the first pair by one
+    Pair :math:`i` of a head turns by the angle :math:`m \, b^{-2i/D}` at position :math:`m`: the first pair by one
     radian a token, the last one hardly at all. After :arxiv:`2104.09864`, eq. 15.
 
     Args:
         sequence_len: The number of positions.
         head_size: D, even.
-        theta: The base of the frequencies.
+        theta: The base :math:`b` of the frequencies.
 
     Returns:
         Cosines and sines, each ``(sequence_len, D / 2)`` in float32.
@@ -416,8 +416,8 @@ class CausalSelfAttention(nn.Module):
 class MLP(nn.Module):
     r"""The part of a block in which each position thinks by itself.
 
-    :math:`W_2\, \mathrm{ReLU}(W_1 x)^2`, four times as wide inside as outside. Squaring the ReLU is after
-    :arxiv:`2109.08668`.
+    :math:`W_{\text{down}}\, \mathrm{ReLU}(W_{\text{up}}\, x)^2`, four times as wide inside as outside. Squaring the
+    ReLU is after :arxiv:`2109.08668`.
 
     Args:
         config: The sizes of the model.

@@ -21,6 +21,7 @@ from docs._ext.project import Project
 from docs._ext.references import excerpt, lexer_of
 from docs._ext.skin import link, project_of
 from docs._ext.sources import Index, display
+from docs._ext.symbols import SymbolTable
 from docs._ext.values import ValueFailed, evaluate, works
 
 FILES = {"NANO.md": "nano/index", "NANOMATH.md": "nanomath/index", "VERIFICATION.md": "verification/index"}
@@ -163,6 +164,8 @@ class Flattener:
             return [f"`{display(self.project, source)}`", "", fence, *code.splitlines(), "```"]
         if name == "math":
             return ["$$", *body, "$$"]
+        if name == "symbol-table":
+            return self._symbols(argument)
         if name in ("code-block", "code", "sourcecode", "mermaid"):
             return [f"```{argument or name}", *body, "```"]
         if name in ("image", "figure"):
@@ -172,6 +175,16 @@ class Flattener:
             title = argument if name in ("admonition", "dropdown", "topic", "card") else name.capitalize()
             return [f"> **{self.inline(title, docname)}.**", ">", *(f"> {row}".rstrip() for row in inner)]
         return inner
+
+    def _symbols(self, group: str) -> list[str]:
+        """The symbols of a group, as a table."""
+        symbols = SymbolTable.load(self.project.docs / "nanomath" / "symbols.toml").symbols.values()
+        rows = [
+            f"| ${symbol.show or symbol.tex[0]}$ | {symbol.name} | {symbol.say} | {symbol.meaning} |"
+            for symbol in symbols
+            if group in ("", symbol.group)
+        ]
+        return ["| Symbol | Name | Say | Meaning |", "|---|---|---|---|", *rows]
 
     def inline(self, text: str, docname: str) -> str:
         """Roles, spans and links of a run of prose."""

@@ -85,6 +85,8 @@ class Symbol:
     """Its name in words, for hovering and for the search."""
     meaning: str
     """What it means, one sentence."""
+    say: str = ""
+    """How it is read aloud."""
     home: str = ""
     """The page that teaches it, such as ``nano/model/attention``."""
     group: str = "letters"
@@ -311,7 +313,7 @@ def setup_symbols(app: Any) -> None:
             if not wanted:
                 groups = ", ".join(sorted({symbol.group for symbol in symbols}))
                 raise self.error(f"symbol-table: no symbol is of the group {group!r}; there are: {groups}")
-            head = row(*(nodes.paragraph(text=word) for word in ("Symbol", "Name", "Meaning")))
+            head = row(*(nodes.paragraph(text=word) for word in ("Symbol", "Name, and how to say it", "Meaning")))
             body = nodes.tbody("", *(self.symbol_row(symbol) for symbol in wanted))
             columns = [nodes.colspec(colwidth=width) for width in (16, 26, 58)]
             return [nodes.table("", nodes.tgroup("", *columns, nodes.thead("", head), body, cols=3))]
@@ -327,7 +329,10 @@ def setup_symbols(app: Any) -> None:
                     reftarget="/" + symbol.home, refexplicit=False, refdoc=self.env.docname,
                 )  # fmt: skip
                 meaning += nodes.Text(".")
-            return row(nodes.paragraph("", "", target), nodes.paragraph(text=symbol.name), meaning)
+            name = nodes.paragraph(text=symbol.name)
+            if symbol.say:
+                name += [nodes.Text(": "), nodes.emphasis(text=f"“{symbol.say}”")]
+            return row(nodes.paragraph("", "", target), name, meaning)
 
     app.add_config_value("nano_symbols_file", "nanomath/symbols.toml", "env", [str])
     app.add_config_value("nano_symbols_digest", "", "env", [str])

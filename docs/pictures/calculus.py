@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from docs._ext.drawing import (
     SMALL,
     TEXT,
@@ -170,4 +172,88 @@ def gears() -> Picture:
         "A large wheel turns a smaller one, which turns a still smaller one.",
         f"Each turn of x gives {first} turns of h, and each turn of h gives {second} of y. So each turn of x gives "
         f"${first} \\cdot {second} = {first * second}$ turns of y.",
+    )
+
+
+def ramps() -> Picture:
+    """Three ramps and their slopes."""
+    slopes = (2, 0, -1)
+    shapes, text = [], []
+    for place, (slope, ink) in enumerate(zip(slopes, ("accent", "muted", "rose"), strict=True)):
+        left, unit = 14.0 + 132 * place, 26.0
+        floor = 128.0 - (0 if slope >= 0 else 52)
+        ends = [(left, floor), (left + 2 * unit * 2, floor - unit * slope * 2)]
+        shapes.append(path([ends[0], (ends[1][0], ends[0][1])], "line", 1.2, "4 3"))
+        shapes.append(path([(ends[1][0], ends[0][1]), ends[1]], "line", 1.2, "4 3"))
+        shapes.append(path(ends, ink, 3))
+        words = f"slope {slope}".replace("-", "−")
+        shapes.append(label(left + 2 * unit, 154, words, TEXT, ink, bold=True))
+        text.append(f"{words}: {2 * slope:+d} for two steps forward")
+    return Drawing("".join(shapes), 166, "\n".join(text).replace("-", "−")).picture(
+        "Three ramps: one goes up steeply, one is level, one goes down.",
+        f"Three ramps, two steps long. With a slope of ${slopes[0]}$ you rise by ${2 * slopes[0]}$, with "
+        f"${slopes[1]}$ you "
+        f"stay, with ${slopes[2]}$ you sink by ${-2 * slopes[2]}$.",
+    )
+
+
+def foretold() -> Picture:
+    """A curve and what its slope at one place foretells."""
+    at = 3.0
+    curve = [(k / 10, (k / 10) ** 2) for k in range(20, 46)]
+    told = [(x, at * at + 2 * at * (x - at)) for x, _ in curve]
+    near, far = 3.1, 4.5
+    off = [x * x - (at * at + 2 * at * (x - at)) for x in (near, far)]
+    return lines({"x squared": curve, "foretold from 3": told}, x="x").picture(
+        "A curve and a straight line that touches it at three. Near three they can hardly be told apart, further "
+        "away the "
+        "curve leaves the line upwards.",
+        f"What the slope at $3$ foretells, and what is true. At ${near}$ the forecast is off by only {off[0]:.2f}, "
+        f"at ${far}$ "
+        f"by {off[1]:.2f}: slopes are for small steps.",
+    )
+
+
+def two_cuts() -> Picture:
+    """The same function, cut along each of its inputs."""
+    places = [k / 10 for k in range(0, 31)]
+    along_x = [(x, x * x + 3 * 1) for x in places]
+    along_y = [(y, 2 * 2 + 3 * y) for y in places]
+    drawing = lines({"only x moves, y = 1": along_x, "only y moves, x = 2": along_y}, x="the input that moves")
+    step = 1e-6
+    by_x = ((2 + step) ** 2 + 3 - (2**2 + 3)) / step
+    return drawing.picture(
+        "A curve that bends upwards and a straight line.",
+        "The function $x^2 + 3y$, cut in two ways. If only $x$ moves, the slope depends on where you are; at $x = 2$ "
+        "it is "
+        f"{by_x:.0f}. If only $y$ moves, it is {(along_y[-1][1] - along_y[0][1]) / 3:.0f} everywhere.",
+    )
+
+
+def pull() -> Picture:
+    """How the loss pulls on three scores."""
+    z = torch.tensor([2.0, 1.0, 0.0], requires_grad=True)
+    (-torch.log_softmax(z, dim=0)[1]).backward()
+    slopes = z.grad.tolist()
+    given = z.detach().softmax(dim=0).tolist()
+    shapes, text, unit = [], [], 100.0
+    names = ("first token", "right token", "third token")
+    for place, (name, p, slope) in enumerate(zip(names, given, slopes, strict=True)):
+        x = 70 + 130 * place
+        shapes.append(path([(x - 50, 100), (x + 50, 100)], "muted", 1.5))
+        up = slope < 0
+        ink = "green" if up else "rose"
+        shapes.append(arrow(x, 100, x, 100 + unit * slope, ink))
+        shapes.append(
+            label(x + 8, 100 + unit * slope / 2, f"{-slope:+.2f}".replace("-", "−"), TEXT, ink, "start", bold=True)
+        )
+        shapes.append(label(x, 186, name, SMALL))
+        shapes.append(label(x, 204, f"p = {p:.2f}", SMALL, "muted", mono=True))
+        text.append(f"{name}: p = {p:.2f}, pushed by {-slope:+.2f}")
+    return Drawing("".join(shapes), 214, "\n".join(text)).picture(
+        "Three arrows: a long one up for the right token, a long one down for the first and a short one down for the "
+        "third.",
+        f"The loss pushes each score against its slope. The right token had ${given[1]:.2f}$ and is pushed up by "
+        f"${-slopes[1]:.2f}$. The first was believed most, with ${given[0]:.2f}$, and is pushed down most among the "
+        f"wrong ones.",
     )

@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from docs.pictures import Box, Picture, bars, flow, lines, number_line, stack, title
-from nanochat.gpt import MLP, GPTConfig, rms_norm, soft_cap
+from docs.pictures import SMALL, Box, Drawing, Picture, bars, flow, grid, label, lines, path, rect, stack, title
+from nanochat.gpt import MLP, GPTConfig, attention_weights, causal_mask, rms_norm, soft_cap
 
 
 def machine() -> Picture:
@@ -102,27 +102,6 @@ def soft_cap_curve() -> Picture:
     )
 
 
-def spread_of_coins() -> Picture:
-    """Five numbers, their mean and their spread."""
-    coins = torch.tensor([2.0, 4.0, 4.0, 6.0, 9.0])
-    mean, spread = coins.mean().item(), coins.std(correction=0).item()
-    points = {
-        "2": 2.0,
-        "4, 4": 4.0,
-        "6": 6.0,
-        "9": 9.0,
-        "mean": round(mean, 2),
-        "− spread": round(mean - spread, 2),
-        "+ spread": round(mean + spread, 2),
-    }
-    inside = int(((coins - mean).abs() <= spread).sum())
-    return number_line(points, 0, 10, note="coins").picture(
-        alt="A line of numbers from 0 to 10 with the five values, their mean and one spread to each side of it.",
-        caption=f"The mean is {mean:.0f}, the spread {spread:.2f}. {inside} of the {len(coins)} numbers lie within one "
-        "spread of the mean.",
-    )
-
-
 def rms_before_after() -> Picture:
     """A vector before and after normalisation."""
     x = torch.tensor([1.0, 7.0, 3.0, 5.0])
@@ -140,4 +119,112 @@ def rms_before_after() -> Picture:
         caption=f"Before, the root mean square is {x.square().mean().sqrt():.2f}; after, it is "
         f"{after.square().mean().sqrt():.2f}. The proportions stay: the second number is "
         f"{after[1] / after[0]:.0f} times the first in both.",
+    )
+
+
+def two_curves() -> Picture:
+    """A straight line and a bent curve."""
+    places = [k / 10 for k in range(-20, 21)]
+    line = [(x, 2 * x + 1) for x in places]
+    bent = [(x, x * x) for x in places]
+    return lines({"2x + 1": line, "x squared": bent}, x="what goes in", y="what comes out").picture(
+        alt="A straight line that rises from left to right, and a curve like a bowl whose bottom is at zero.",
+        caption=f"Two functions. At $x = 2$ the straight line is {line[-1][1]:.0f} high and the curve "
+        f"{bent[-1][1]:.0f}. "
+        f"At $x = -2$ they are at ${line[0][1]:.0f}$ and ${bent[0][1]:.0f}$.",
+    )
+
+
+def bends_make_a_bump() -> Picture:
+    """Three ReLUs, added, make a bump."""
+    x = torch.linspace(-1, 3, 81)
+    bump = x.relu() - 2 * (x - 1).relu() + (x - 2).relu()
+    straight = 0.5 * (0.6 * x + 0.4) - 0.3
+    drawing = lines(
+        {
+            "three bends, added": list(zip(x.tolist(), bump.tolist(), strict=True)),
+            "a chain of two lines": list(zip(x.tolist(), straight.tolist(), strict=True)),
+        },
+        x="x",
+    )
+    return drawing.picture(
+        alt="A straight line, and a line that is level, rises to a peak, falls and is level again.",
+        caption="Two straight lines in a chain are one straight line. Three bends, added, can make a bump: here it is "
+        f"${bump.max():.0f}$ high at $x = {x[bump.argmax()]:.0f}$ and ${bump[-1]:.0f}$ far to the left and to the "
+        f"right.",
+    )
+
+
+def masked_scores() -> Picture:
+    """Equal scores, the mask, and the shares that are left."""
+    T = 4
+    visible = causal_mask(T, T)
+    shares = attention_weights(torch.zeros(1, T, 1, 4), torch.zeros(1, T, 1, 4))[0, 0]
+    names = [f"token {n}" for n in range(1, T + 1)]
+    seen = [
+        [value if see else None for value, see in zip(row, sees, strict=True)]
+        for row, sees in zip(shares.tolist(), visible.tolist(), strict=True)
+    ]
+    drawing = grid(seen, names, names, note="a row: a token that reads; crossed out: minus infinity")
+    return drawing.picture(
+        alt="A table of four rows and columns. The upper right half is crossed out; each row of the rest holds equal "
+        "shares.",
+        caption="Equal scores behind the mask of the model. Each token shares its attention among those that it may "
+        f"read: the first has one choice and a share of {shares[0, 0]:.0f}, the last {T} choices of "
+        f"{shares[3, 0]:.2f}.",
+    )
+
+
+def largest() -> Picture:
+    """Three numbers, the largest marked."""
+    row = [3.0, 9.0, 4.0]
+    best = row.index(max(row))
+    values = {f"place {place}": value for place, value in enumerate(row)}
+    drawing = bars(values, "{:.0f}".format, ink={f"place {best}": "rose"})
+    return drawing.picture(
+        alt="Three bars for the numbers 3, 9 and 4. The second one is marked.",
+        caption=f"The maximum is how long the longest bar is, ${max(row):.0f}$. The argmax is which bar it is: place "
+        f"${best}$, as Python counts.",
+    )
+
+
+def valve() -> Picture:
+    """Five numbers before and after ReLU."""
+    x = torch.tensor([-2.0, -0.5, 1.0, -1.5, 3.0])
+    after = x.relu()
+    shapes, text, unit = [], [], 17.0
+    for column, (name, row) in enumerate((("before", x), ("after ReLU", after))):
+        left = 10 + 205 * column
+        shapes.append(label(left + 88, 10, name, bold=True))
+        shapes.append(path([(left, 84), (left + 176, 84)], "muted", 1.5))
+        for place, value in enumerate(row.tolist()):
+            top = 84 - unit * max(value, 0)
+            ink = "accent" if value > 0 else "rose"
+            across = left + 6 + 34 * place
+            shapes.append(rect(across, top, 26, max(unit * abs(value), 1), ink, 0.5, 2, edge=False))
+            shapes.append(label(across + 13, 134, f"{value:g}".replace("-", "−"), SMALL, mono=True))
+        text.append(f"{name:<10} " + "  ".join(f"{value:>4g}" for value in row.tolist()))
+    return Drawing("".join(shapes), 146, "\n".join(text)).picture(
+        alt="Five bars above and below a line. After ReLU only the two above the line are left.",
+        caption=f"{int((x < 0).sum())} of {len(x)} numbers are negative and become zero. The other "
+        f"{int((x > 0).sum())} pass unchanged.",
+    )
+
+
+def usual_size() -> Picture:
+    """Four numbers, their mean and their root mean square."""
+    x = torch.tensor([-5.0, 5.0, 1.0, -7.0])
+    mean, usual = x.mean().item(), x.square().mean().sqrt().item()
+    squares = dict(zip(("−5", "5", "1", "−7"), x.square().tolist(), strict=True))
+    drawing = stack(
+        title("the squares: no signs are left"),
+        bars(squares, "{:.0f}".format),
+        title(f"mean of the squares {x.square().mean():.0f}, its root {usual:.0f}"),
+        gap=8,
+    )
+    return drawing.picture(
+        alt="Four bars for the squares of −5, 5, 1 and −7: 25, 25, 1 and 49.",
+        caption=f"The plain mean of the four numbers is ${mean:g}$ and says nothing about their size. The root mean "
+        f"square "
+        f"is ${usual:.0f}$.",
     )

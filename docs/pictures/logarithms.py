@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import math
 
-from docs._ext.drawing import Picture, lines, number_line
+from docs._ext.drawing import (
+    SMALL,
+    TEXT,
+    WIDTH,
+    Drawing,
+    Picture,
+    arrow,
+    bars,
+    label,
+    lines,
+    number_line,
+    path,
+)
 
 
 def powers() -> Picture:
@@ -60,4 +72,89 @@ def honest() -> Picture:
         f"A coin shows heads in {truth:.0%} of throws. The mean surprise is lowest, {best[1]:.3f} nats, for one who "
         f"announces {best[0]:.2f}. Saying one half costs {mean(0.5):.3f}, "
         f"and boasting with {0.98:g} costs {mean(0.98):.3f}.",
+    )
+
+
+def adding_and_multiplying() -> Picture:
+    """Steps that add and steps that multiply."""
+    steps = range(9)
+    added = [(float(n), 1.0 + 10 * n) for n in steps]
+    doubled = [(float(n), float(2**n)) for n in steps]
+    overtakes = next(n for n in steps if doubled[n][1] > added[n][1] and n > 0)
+    return lines({"ten more each step": added, "twice as much each step": doubled}, x="steps", marks=True).picture(
+        alt="A straight line and a curve. The curve stays below the line at first, then crosses it and shoots up.",
+        caption=f"Both begin at one. Adding ten leads for a while, but from step ${overtakes}$ on doubling is ahead, "
+        f"and "
+        f"after ${steps[-1]}$ steps it is at ${doubled[-1][1]:.0f}$ against ${added[-1][1]:.0f}$.",
+    )
+
+
+def slide_rule() -> Picture:
+    """Multiplying by laying lengths end to end."""
+    first, second = 4, 8
+    unit = 60.0
+    left = 30.0
+
+    def at(number: float) -> float:
+        return left + unit * math.log2(number)
+
+    shapes = [path([(at(1) - 10, 70), (at(40), 70)], "muted", 1.5)]
+    for power in range(6):
+        number = 2**power
+        shapes.append(path([(at(number), 66), (at(number), 74)], "muted", 1))
+        shapes.append(label(at(number), 88, f"{number}", SMALL, mono=True))
+    shapes.append(arrow(at(1), 54, at(first), 54, "accent"))
+    shapes.append(label((at(1) + at(first)) / 2, 38, f"log {first}", TEXT, "accent", bold=True))
+    shapes.append(arrow(at(first), 54, at(first * second), 54, "amber"))
+    shapes.append(label((at(first) + at(first * second)) / 2, 38, f"log {second}", TEXT, "amber", bold=True))
+    shapes.append(arrow(at(1), 14, at(first * second), 14, "violet"))
+    shapes.append(label(at(first * second) + 8, 14, f"log {first * second}", TEXT, "violet", "start", bold=True))
+    text = f"1 --log {first}--> {first} --log {second}--> {first * second}"
+    return Drawing("".join(shapes), 100, text).picture(
+        alt="A scale with the numbers 1, 2, 4, 8, 16 and 32 at equal distances. Two arrows, one behind the other, "
+        "lead from "
+        "1 to 32.",
+        caption=f"Lay the length for ${first}$ and the length for ${second}$ end to end, and you arrive at "
+        f"${first} \\cdot {second} = {first * second}$. In folds: ${math.log2(first):.0f} + {math.log2(second):.0f} = "
+        f"{math.log2(first * second):.0f}$.",
+    )
+
+
+def two_units() -> Picture:
+    """The same surprises in nats and in bits."""
+    width, left = WIDTH - 90.0, 70.0
+    bits = (1, 2, 3, 4)
+    top = bits[-1]
+    shapes = []
+    for y, name, ink in ((30, "bits", "accent"), (82, "nats", "amber")):
+        shapes.append(path([(left, y), (left + width, y)], "muted", 1.5))
+        shapes.append(label(left - 14, y, name, TEXT, ink, "end", bold=True))
+    for value in (0, *bits):
+        x = left + width * value / top
+        shapes.append(path([(x, 26), (x, 34)], "accent", 2))
+        shapes.append(label(x, 14, f"{value}", SMALL, mono=True))
+        if value:
+            shapes.append(path([(x, 36), (x, 76)], "line", 1, "3 3"))
+            shapes.append(label(x, 100, f"{value * math.log(2):.2f}", SMALL, mono=True))
+        else:
+            shapes.append(label(x, 100, "0", SMALL, mono=True))
+    for value in range(3):
+        x = left + width * value / math.log(2) / top
+        shapes.append(path([(x, 78), (x, 86)], "amber", 2))
+    text = "\n".join(f"{value} bits = {value * math.log(2):.2f} nats" for value in bits)
+    return Drawing("".join(shapes), 112, text).picture(
+        alt="Two scales, one above the other. Each number of bits stands above the same surprise in nats.",
+        caption=f"The same surprises on two scales: one bit is {math.log(2):.2f} nats, four bits are "
+        f"{4 * math.log(2):.2f}. It is like inches and centimetres.",
+    )
+
+
+def choices() -> Picture:
+    """Losses as numbers of choices."""
+    losses = (0.0, 1.0, 2.0, 3.0, 4.0)
+    values = {f"loss {loss:g}": math.exp(loss) for loss in losses}
+    return bars(values, "{:.1f}".format).picture(
+        alt="Five bars for losses of zero to four nats. Each is nearly three times as long as the one above.",
+        caption=f"A loss of zero leaves one choice. Each further nat multiplies the choices by {math.e:.2f}: at "
+        f"{losses[-1]:g} nats there are {math.exp(losses[-1]):.0f}.",
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
+
+import torch
 
 from docs._ext.drawing import (
     SMALL,
@@ -19,9 +20,8 @@ from docs._ext.drawing import (
     number_line,
     path,
     rect,
-    stack,
-    title,
 )
+from nanochat.gpt import GPT, GPTConfig
 
 DISTRIBUTION = {"Queen": 0.5, "King": 0.3, "Duchess": 0.2}
 """The distribution of the page."""
@@ -226,16 +226,79 @@ def half_of_half() -> Picture:
     )
 
 
-def two_spreads() -> Picture:
-    """Two lists with one mean."""
-    parts, sizes = [], []
-    for row in ((4, 5, 6), (0, 5, 10)):
-        sizes.append(statistics.pstdev(row))
-        parts += [title(f"{', '.join(map(str, row))}: mean {statistics.mean(row)}, σ = {sizes[-1]:.2f}")]
-        parts += [number_line({f"{value}": float(value) for value in row}, 0, 10)]
-    return stack(*parts, gap=6).picture(
-        alt="Two lines of numbers. On the first, three points stand close together around 5; on the second, they are "
-        "far apart around 5.",
-        caption=f"The same mean, and not the same spread: {sizes[0]:.2f} and {sizes[1]:.2f}, "
-        f"{sizes[1] / sizes[0]:.0f} times as much.",
+def weights_on_a_line() -> Picture:
+    """The first weights of a new model, on the line."""
+    model = GPT(GPTConfig.from_depth(1, vocab_size=64, sequence_len=8))
+    weights = [round(weight, 2) for weight in model.embed.weight[0, :8].tolist()]
+    points = {f"{weight:.2f}".replace("-", "−"): weight for weight in weights}
+    below = sum(weight < 0 for weight in weights)
+    end = math.ceil(max(abs(weight) for weight in weights))
+    return number_line(points, -end, end, note="eight numbers of a new model").picture(
+        alt=f"A line of numbers with eight points around zero, {below} of them to its left.",
+        caption=f"The first {len(weights)} numbers of a new model, as chance has drawn them. {below} of them are "
+        f"negative, and the one furthest from zero is ${max(weights, key=abs):.2f}$.",
+    )
+
+
+def walk() -> Picture:
+    """Adding and subtracting as walks."""
+    low, high = -3, 7
+
+    def at(value: float) -> float:
+        return 20 + (value - low) / (high - low) * (WIDTH - 40)
+
+    shapes, text = [], []
+    walks = ((2, 3, "accent"), (2, -3, "amber"))
+    for place, (start, step, ink) in enumerate(walks):
+        y = 44 + 66 * place
+        end = start + step
+        sign = "+" if step > 0 else "−"
+        shapes.append(path([(at(low), y), (at(high), y)], "muted", 1.5))
+        for value in range(low, high + 1):
+            shapes.append(path([(at(value), y - 4), (at(value), y + 4)], "muted", 1))
+            shapes.append(label(at(value), y + 15, f"{value}".replace("-", "−"), SMALL, mono=True))
+        shapes.append(arrow(at(start), y - 14, at(end), y - 14, ink))
+        words = f"{start} {sign} {abs(step)} = {end}".replace("-", "−")
+        shapes.append(label(at((start + end) / 2), y - 29, words, TEXT, ink, bold=True))
+        text.append(f"from {start} {abs(step)} steps {'right' if step > 0 else 'left'} to {end}: {words}")
+    return Drawing("".join(shapes), 134, "\n".join(text)).picture(
+        alt="Two lines of numbers. On the first an arrow runs from 2 three steps to the right, on the second from 2 "
+        "three steps to the left.",
+        caption=f"Both walks start at $2$ and take three steps. The first arrives at ${2 + 3}$, the second at "
+        f"${2 - 3}$, {(2 + 3) - (2 - 3)} steps apart.",
+    )
+
+
+def brackets() -> Picture:
+    """Four rows of three and two."""
+    deep, first, second = 4, 3, 2
+    shapes, text = [], []
+    for row in range(deep):
+        for column in range(first + second):
+            ink = "accent" if column < first else "amber"
+            x = 110 + 30 * column + (14 if column >= first else 0)
+            shapes.append(rect(x, 8 + 30 * row, 22, 22, ink, 0.5, 11, edge=False))
+        text.append("o " * first + "| " + "x " * second)
+    y = 8 + 30 * deep + 12
+    shapes.append(label(110 + 15 * first - 4, y, f"{deep} × {first} = {deep * first}", SMALL, "accent", bold=True))
+    shapes.append(label(124 + 30 * first + 26, y, f"{deep} × {second} = {deep * second}", SMALL, "amber", bold=True))
+    text.append(f"{deep} x {first} and {deep} x {second}: {deep * (first + second)}")
+    return Drawing("".join(shapes), y + 12, "\n".join(text)).picture(
+        alt="Four rows of five dots. In each row three dots have one colour and two another.",
+        caption=f"Four rows of five dots: ${deep} \\times ({first} + {second}) = {deep * (first + second)}$. By "
+        f"colour, they are ${deep * first} + {deep * second} = {deep * first + deep * second}$.",
+    )
+
+
+def short_numbers() -> Picture:
+    """The numbers around a tenth that bfloat16 has."""
+    middle = torch.tensor(0.1, dtype=torch.bfloat16)
+    one = torch.tensor(float("inf"), dtype=torch.bfloat16)
+    near = [torch.nextafter(middle, -one).item(), middle.item(), torch.nextafter(middle, one).item()]
+    points = {f"{value:.5f}": value for value in near} | {"a tenth": 0.1}
+    return number_line(points, 0.0994, 0.1008, note="three neighbours among the short numbers").picture(
+        alt="A short piece of the line of numbers. Three points have equal distances; a tenth lies between the first "
+        "two, close to the second.",
+        caption=f"Short numbers near a tenth are {near[1] - near[0]:.5f} apart. A tenth is none of them and becomes "
+        f"{near[1]:.5f}, its nearest neighbour.",
     )

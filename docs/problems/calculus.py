@@ -94,3 +94,36 @@ def pull_on_scores() -> Problem:
         ],
         tolerance=0.001,
     )
+
+
+def rise_over_run() -> Problem:
+    """The slope of a straight ramp."""
+    (x1, y1), (x2, y2) = (2, 10), (6, 2)
+    answer = (y2 - y1) // (x2 - x1)
+    return Problem(
+        f"A straight path leads from the place $({x1},\\ {y1})$ to the place $({x2},\\ {y2})$. What is its slope?",
+        answer,
+        [
+            f"The rise is ${y2} - {y1} = {y2 - y1}$: it goes down.",
+            f"The run is ${x2} - {x1} = {x2 - x1}$.",
+            f"${y2 - y1} \\div {x2 - x1} = {answer}$.",
+        ],
+    )
+
+
+def one_step_down() -> Problem:
+    """One step against a slope."""
+    place, rate = 5.0, 0.1
+    slope = 2 * place
+    answer = place - rate * slope
+    return Problem(
+        f"You stand at $x = {place:g}$ on the curve $f(x) = x^2$ and take one step downhill, with a learning rate of "
+        f"${rate}$. "
+        "Where are you then?",
+        round(answer),
+        [
+            f"The slope is $2x = {slope:g}$: uphill is to the right.",
+            f"The step is ${rate} \\cdot {slope:g} = {rate * slope:g}$ long, to the left.",
+            f"${place:g} - {rate * slope:g} = {answer:g}$.",
+        ],
+    )

@@ -54,19 +54,6 @@ def relu_squared() -> Problem:
     )
 
 
-def spread_of_sum() -> Problem:
-    """The spread of a sum of 25 numbers."""
-    D = 25
-    return Problem(
-        f"You add up ${D}$ independent random numbers, each with a variance of one. What is the spread of the sum?",
-        round(math.sqrt(D)),
-        (
-            f"Variances of independent numbers add up, so the sum has the variance ${D}$.",
-            rf"The spread is the root: $\sqrt{{{D}}} = {math.sqrt(D):.0f}$.",
-        ),
-    )
-
-
 def rms() -> Problem:
     """A length after normalisation."""
     x = torch.arange(1.0, 17.0)
@@ -120,4 +107,74 @@ def never_past() -> Problem:
             rf"For the other {whole}, $z / c$ is above $3$, where $\tanh$ is above $0.99$. Both bend to about $15$ and "
             "never pass it.",
         ),
+    )
+
+
+def of_minus_four() -> Problem:
+    """A function of a negative number."""
+
+    def f(x: int) -> int:
+        return 3 * x + 2
+
+    return Problem(
+        "Take $f(x) = 3x + 2$. What is $f(-4)$?",
+        f(-4),
+        (r"Put $-4$ in the place of $x$: $3 \cdot (-4) + 2$.", f"$-12 + 2 = {f(-4)}$."),
+    )
+
+
+def off_the_curve() -> Problem:
+    """Two inputs with one output."""
+    x = 3
+    return Problem(
+        f"At $x = {x}$ the curve of $f(x) = x^2$ is ${x * x}$ high. At which other place is it equally high?",
+        -x,
+        (
+            f"Look for another number whose square is ${x * x}$.",
+            f"$(-{x}) \\cdot (-{x}) = {x * x}$: the curve is the same on both sides of zero.",
+        ),
+    )
+
+
+def chained() -> Problem:
+    """Two functions, from the inside."""
+
+    def f(x: int) -> int:
+        return x - 5
+
+    def g(x: int) -> int:
+        return x * x
+
+    return Problem(
+        "Let $f(x) = x - 5$ and $g(x) = x^2$. What is $g(f(2))$?",
+        g(f(2)),
+        (f"From the inside: $f(2) = 2 - 5 = {f(2)}$.", f"Then $g({f(2)}) = ({f(2)})^2 = {g(f(2))}$."),
+    )
+
+
+def through_the_valve() -> Problem:
+    """A sum after ReLU."""
+    x = torch.tensor([-3.0, 2.0, -1.0, 4.0])
+    total = x.relu().sum().item()
+    return Problem(
+        r"The vector $[\,-3,\ 2,\ -1,\ 4\,]$ goes through ReLU. What is the sum of what comes out?",
+        round(total),
+        ("The negative numbers become zero.", f"$0 + 2 + 0 + 4 = {total:.0f}$."),
+    )
+
+
+def usual_size() -> Problem:
+    """A root mean square that comes out even."""
+    x = torch.tensor([2.0, -2.0, 4.0, 0.0, -4.0, 2.0, -2.0, 4.0])
+    usual = x.square().mean().sqrt().item()
+    squares = x.square().int().tolist()
+    return Problem(
+        r"What is the root mean square of $[\,2,\ -2,\ 4,\ 0,\ -4,\ 2,\ -2,\ 4\,]$? (two decimals)",
+        round(usual, 2),
+        (
+            f"The squares are ${', '.join(map(str, squares))}$; together ${sum(squares)}$.",
+            rf"Their mean is ${sum(squares)} \div {len(squares)} = {sum(squares) // len(squares)}$.",
+            rf"The root is $\sqrt{{{sum(squares) // len(squares)}}} \approx {usual:.2f}$.",
+        ),
+        tolerance=0.006,
     )

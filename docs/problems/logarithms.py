@@ -86,3 +86,34 @@ def nats_to_bits() -> Problem:
         tolerance=0.005,
         unit="bits",
     )
+
+
+def doublings() -> Problem:
+    """Growing by a factor, several times."""
+    start, steps = 3, 5
+    return Problem(
+        f"A pond holds {start} water lilies, and each week there are twice as many. How many are there after {steps} "
+        f"weeks?",
+        start * 2**steps,
+        [
+            f"{steps} doublings are a factor of $2^{steps} = {2**steps}$.",
+            f"${start} \\cdot {2**steps} = {start * 2**steps}$.",
+        ],
+    )
+
+
+def steep_as_high() -> Problem:
+    """The slope of the exponential function."""
+    height = 7.39
+    return Problem(
+        f"At $x = 2$ the curve of $e^x$ is about {height} high. A step of $0.1$ to the right raises it by about how "
+        f"much? "
+        "(two decimals)",
+        round(height * 0.1, 2),
+        [
+            f"The slope equals the height, so it is {height} as well.",
+            f"Slope times step: ${height} \\cdot 0.1 \\approx {height * 0.1:.2f}$. (The truth is "
+            f"{math.exp(2.1) - math.exp(2):.2f}, since the curve gets steeper on the way.)",
+        ],
+        tolerance=0.045,
+    )

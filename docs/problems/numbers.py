@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-import statistics
+
+import torch
 
 from docs.problems import Problem
 
@@ -91,17 +92,6 @@ def percent_of() -> Problem:
     )
 
 
-def sum_of_squares() -> Problem:
-    """Reading a sum sign."""
-    x = [1, 2, 3]
-    answer = sum(value**2 for value in x)
-    return Problem(
-        question="The list $x$ is $1, 2, 3$. What is $\\sum_{i=1}^{3} x_i^2$?",
-        answer=answer,
-        steps=["Take each number, square it, and add the results.", f"$1 + 4 + 9 = {answer}$."],
-    )
-
-
 def not_blue() -> Problem:
     """One minus a probability."""
     answer = round(1 - (0.15 + 0.25), 2)
@@ -162,22 +152,6 @@ def which_strip() -> Problem:
     )
 
 
-def expectation() -> Problem:
-    """A weighted mean."""
-    answer = round(0.5 * 4 + 0.25 * 8 + 0.25 * 0, 2)
-    return Problem(
-        question="A reader of three values gives them the weights $0.5$, $0.25$ and $0.25$. The values are "
-        "$4$, $8$ and $0$. What is the weighted mean?",
-        answer=answer,
-        steps=[
-            "Multiply each value by its weight: $2$, $2$ and $0$.",
-            f"Add them: ${answer:g}$. The weights add up to one, so there is nothing to divide.",
-        ],
-        tolerance=0.005,
-        show=f"{answer:g}",
-    )
-
-
 def how_many_draws() -> Problem:
     """The wobble shrinks with the root."""
     times = 5
@@ -223,16 +197,43 @@ def up_and_down() -> Problem:
     )
 
 
-def deviation() -> Problem:
-    """A standard deviation that comes out even."""
-    row = [1, 1, 5, 5]
-    answer = round(statistics.pstdev(row))
+def greatest() -> Problem:
+    """The order of numbers on both sides of zero."""
+    scores = {"the": -0.5, "cat": -3.0, "sat": -2.9}
+    best = max(scores, key=scores.__getitem__)
+    listed = ", ".join(f"*{word}* ${score:g}$" for word, score in scores.items())
     return Problem(
-        question=f"What is the standard deviation of ${', '.join(map(str, row))}$?",
+        question=f"Three tokens have these scores: {listed}. Which token is the favourite?",
+        answer=best,
+        steps=[
+            "The favourite is the one furthest to the right on the line.",
+            f"All are negative, so look for the one nearest to zero: ${scores[best]:g}$, which is *{best}*.",
+        ],
+    )
+
+
+def size_of() -> Problem:
+    """The size of a negative number."""
+    answer = abs(-7) + abs(2)
+    return Problem(
+        question="What is $|-7| + |2|$?",
+        answer=answer,
+        steps=["$-7$ is seven steps from zero, so $|-7| = 7$.", f"$|2| = 2$, and $7 + 2 = {answer}$."],
+    )
+
+
+def lost_in_rounding() -> Problem:
+    """What short numbers do to a sum."""
+    total = torch.tensor(256.0, dtype=torch.bfloat16)
+    for _ in range(10):
+        total = total + 1
+    answer = round(total.item())
+    return Problem(
+        question="Start at $256$ in short numbers, and add one, ten times in a row. Where do you arrive? (The last "
+        "lines of code above tell.)",
         answer=answer,
         steps=[
-            f"The mean is ${sum(row)} \\div {len(row)} = {sum(row) // len(row)}$.",
-            "Each number is $2$ away from it. Squared: $4$, four times; the mean of these is $4$.",
-            f"The root undoes the squaring: $\\sqrt{{4}} = {answer}$.",
+            "The next short number after $256$ is further away than one. So $256 + 1$ is rounded back to $256$.",
+            f"The same happens ten times: you are still at ${answer}$.",
         ],
     )

@@ -60,3 +60,49 @@ def turned() -> Problem:
             f"$11 - 4 = {gaps[-1]}$.",
         ),
     )
+
+
+def once_more_round() -> Problem:
+    """A sine after many full turns."""
+    value = round(math.sin(0.5), 2)
+    later = round(math.sin(0.5 + 3 * 2 * math.pi), 2)
+    return Problem(
+        rf"The sine of $0.5$ is about ${value}$. What is the sine of $0.5 + 6\pi$? (two decimals)",
+        later,
+        (r"$6\pi$ are three full turns of $2\pi$.", f"The ant is where it was: ${later}$."),
+        tolerance=0.005,
+    )
+
+
+def how_alike() -> Problem:
+    """The cosine between two arrows."""
+    a, b = torch.tensor([6.0, 8.0]), torch.tensor([5.0, 0.0])
+    cosine = (a @ b / (a.norm() * b.norm())).item()
+    return Problem(
+        r"What is the cosine of the angle between $[\,6,\ 8\,]$ and $[\,5,\ 0\,]$? (one decimal)",
+        round(cosine, 1),
+        (
+            r"The dot product is $6 \cdot 5 + 8 \cdot 0 = 30$.",
+            rf"The lengths are $\sqrt{{36 + 64}} = {a.norm():.0f}$ and ${b.norm():.0f}$.",
+            rf"$30 \div 50 = {cosine:.1f}$.",
+        ),
+        tolerance=0.005,
+    )
+
+
+def slow_hand() -> Problem:
+    """The angle of a slow pair."""
+    position, pair, D, b = 300, 2, 8, 10000
+    frequency = b ** (-2 * pair / D)
+    return Problem(
+        f"A head has $D = {D}$ numbers, and the base is $b = {b}$. By how many radians is the pair with $i = {pair}$ "
+        f"turned at "
+        f"position ${position}$?",
+        round(position * frequency),
+        (
+            rf"Its frequency is $b^{{-2 \cdot {pair}/{D}}} = b^{{-1/2}}$, one divided by the root of ${b}$: "
+            f"${frequency:.2f}$.",
+            rf"${position} \cdot {frequency:.2f} = {position * frequency:.0f}$.",
+        ),
+        unit="radians",
+    )

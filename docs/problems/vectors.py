@@ -97,3 +97,51 @@ def transposed() -> Problem:
             rf"$1 \cdot 2 + 2 \cdot 5 = {product[0, 1]:.0f}$.",
         ),
     )
+
+
+def sour() -> Problem:
+    """One place of a list."""
+    pear = torch.tensor([7.0, 1.0, 4.0])
+    return Problem(
+        r"A pear is $\mathbf{a} = [\,7,\ 1,\ 4\,]$: how sweet, how sour, how hard. How much is $a_1 + a_3$?",
+        round((pear[0] + pear[2]).item()),
+        (
+            "$a_1$ is the first place, $7$, and $a_3$ the third, $4$.",
+            f"$7 + 4 = {(pear[0] + pear[2]).item():.0f}$.",
+        ),
+    )
+
+
+def place_by_place() -> Problem:
+    """A product place by place, and its largest place."""
+    product = torch.tensor([3.0, -2.0, 5.0]) * torch.tensor([2.0, -4.0, 1.0])
+    return Problem(
+        r"What is the second number of $[\,3,\ -2,\ 5\,] \odot [\,2,\ -4,\ 1\,]$?",
+        round(product[1].item()),
+        ("Only the second places count.", rf"$(-2) \cdot (-4) = {product[1].item():.0f}$: same signs give plus."),
+    )
+
+
+def entry() -> Problem:
+    """One place of a table."""
+    table = torch.tensor([[5.0, 1.0], [2.0, 9.0], [4.0, 7.0]])
+    return Problem(
+        r"What is $W_{32}$ for $W = \begin{bmatrix} 5 & 1 \\ 2 & 9 \\ 4 & 7 \end{bmatrix}$?",
+        round(table[2, 1].item()),
+        ("The first number names the row, the second the column.", f"Row 3, column 2: ${table[2, 1].item():.0f}$."),
+    )
+
+
+def stretched() -> Problem:
+    """The length of an arrow after a matrix."""
+    matrix, arrow = torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 1.0])
+    length = (matrix @ arrow).norm().item()
+    return Problem(
+        r"The arrow $[\,1,\ 1\,]$ goes through the matrix $\begin{bmatrix} 3 & 0 \\ 0 & 4 \end{bmatrix}$. How long "
+        r"is it then?",
+        round(length),
+        (
+            r"Row by row: $3 \cdot 1 + 0 \cdot 1 = 3$ and $0 \cdot 1 + 4 \cdot 1 = 4$.",
+            rf"Its length is $\sqrt{{9 + 16}} = \sqrt{{25}} = {length:.0f}$.",
+        ),
+    )
