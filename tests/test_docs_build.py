@@ -1,9 +1,12 @@
 """Builds of a miniature site: what is false stops every build, and what moves is followed."""
 
+import json
 from pathlib import Path
 
 import pytest
 from toy_site import ToySite
+
+from docs._ext.gate import PER_PAGE
 
 
 @pytest.fixture
@@ -20,10 +23,30 @@ def test_true_site_builds_and_links_both_ways(site: ToySite) -> None:
     assert 'href="../nano/x.html#claim-sq"' in entry and "docs/nano/x.md:3" in entry
     assert "two squared" in entry and "got 8, expected 4" in entry  # what was measured, and under the mutant
     assert "verified-sq" in entry and "return" in entry  # the anchor, and the check's own source
-    assert "it cubes" in site.html("verification/index")
+    assert "it cubes" in site.html("verification/mutants") and "2 mutants break" in site.html("verification/mutants")
+    references = site.html("verification/references")
+    assert "toy/maths.py:26-27" in references and 'href="../nano/x.html"' in references
+    rows = json.loads(
+        (site.root / "docs/_build/html/_static/claims.js").read_text().removeprefix("var nanoClaims = ")[:-2]
+    )
+    assert rows[1] == ["verified", "The limit is 15.", "x.html#verified-lim", "Squares"]
+    assert "claims.js" in site.html("verification/index") and "claims.js" not in entry
     assert 'id="toy.maths.Thing.area"' in site.html("source/toy/maths")
     assert "15,000" in page and "Cubes are not squares." in site.html("api")
     assert 'href="nano/x.html#other-bodies"' in site.html("api")  # the docstring's quote leads to its section
+
+
+def test_many_claims_of_a_page_get_several_pages_of_proofs(site: ToySite) -> None:
+    for number in range(PER_PAGE):
+        with site.guide.open("a") as guide, site.claims.open("a") as claims:
+            guide.write(f"\n[So it is.]{{#claim-more-{number} .claim}}\n")
+            claims.write(f'\n\n@claim("more-{number}")\ndef more_{number}():\n    return "So it is."\n')
+    built = site.build()
+    assert (built.status, built.warnings) == (0, []), built.output
+    first, second = site.html("verification/x"), site.html("verification/x-2")
+    assert first.count("claim-status verified") == second.count("claim-status verified") == PER_PAGE // 2 + 1
+    assert 'href="x-2.html"' in first and 'href="../verification/x-2.html#verified-more-9"' in site.html("nano/x")
+    assert 'href="x.html"' in site.html("verification/index") and 'href="x-2.html"' in site.html("verification/index")
 
 
 def test_false_claim_stops_every_build(site: ToySite) -> None:
@@ -109,6 +132,25 @@ def test_moved_function_is_followed(site: ToySite) -> None:
     assert "toy/maths.py:66-67" in site.html("nano/x") and "toy/maths.py:26-27" not in site.html("nano/x")
     assert 'id="L67"' in site.html("source/toy/maths")
     assert "toy/maths.py:66-67" in (site.root / "docs/_build/html/NANO.md").read_text()
+
+
+def test_a_page_of_source_is_written_again_when_it_must_be(site: ToySite) -> None:
+    other = site.root / "toy" / "more.py"
+    other.write_text("LEAST = 3\n")
+    assert site.build().status == 0
+    page, maths = (site.root / "docs/_build/html/source/toy" / name for name in ("more.html", "maths.html"))
+    old = page.stat().st_mtime_ns, maths.stat().st_mtime_ns
+    assert site.build().status == 0
+    assert (page.stat().st_mtime_ns, maths.stat().st_mtime_ns) == old
+    other.write_text("MOST = 4\n")
+    assert site.build().status == 0
+    assert "MOST" in page.read_text() and maths.stat().st_mtime_ns == old[1]
+    site.edit(site.guide, "# Squares", "# Cubes")  # the frame of every page shows the titles
+    assert site.build().status == 0
+    assert "Cubes" in page.read_text() and maths.stat().st_mtime_ns > old[1]
+    page.unlink()
+    assert site.build().status == 0
+    assert "MOST" in page.read_text()
 
 
 def test_value_and_source_follow_the_code(site: ToySite) -> None:

@@ -10,7 +10,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from docs._ext import verdicts
+from docs._ext import guides, verdicts
 from docs._ext.skin import Use, inner_link, line_of, link, note, project_of, uses, warn
 from docs._ext.verdicts import Report, Verdict
 
@@ -33,6 +33,12 @@ def report_of(app: Sphinx) -> Report:
     return app.truth_report  # type: ignore[attr-defined]
 
 
+RESERVED = ("index", "outside", "mutants", "references", "pictures")
+"""Pages of VERIFICATION that hold no chapter."""
+PER_PAGE = 10
+"""A page of proofs holds at most so many claims; a longer chapter has several pages."""
+
+
 def chapter(report: Report, path: Path) -> str:
     """The page of VERIFICATION that holds the claims of a guide's page: its name, made unique."""
 
@@ -43,13 +49,31 @@ def chapter(report: Report, path: Path) -> str:
     docname = report.project.docname(path)
     name = short(docname)
     pages = {report.project.docname(v.sentence.file) for v in report.verdicts}
-    clash = name in ("index", "outside") or any(short(p) == name for p in pages - {docname})
+    clash = name in RESERVED or any(short(p) == name for p in pages - {docname})
     return docname.replace("/", "-") if clash else name
+
+
+def proof_pages(report: Report) -> dict[str, list[Verdict]]:
+    """Page of VERIFICATION -> its claims, in the order of the guides. A long chapter is cut into even parts."""
+    if report.pages:
+        return report.pages
+    order = {path: number for number, path in enumerate(guides.reading_order(report.project))}
+    chapters: dict[Path, list[Verdict]] = {}
+    for verdict in sorted(report.verdicts, key=lambda v: (order.get(v.sentence.file, len(order)), v.sentence.line)):
+        chapters.setdefault(verdict.sentence.file, []).append(verdict)
+    for path, found in chapters.items():
+        name = chapter(report, path)
+        parts = -(-len(found) // PER_PAGE)
+        for part in range(parts):
+            cut = found[part * len(found) // parts : (part + 1) * len(found) // parts]
+            report.pages[f"{name}-{part + 1}" if part else name] = cut
+    return report.pages
 
 
 def entry(report: Report, verdict: Verdict) -> tuple[str, str]:
     """Page and anchor of a claim in VERIFICATION."""
-    return f"verification/{chapter(report, verdict.sentence.file)}", f"verified-{verdict.claim.id}"
+    page = next(name for name, found in proof_pages(report).items() if any(one is verdict for one in found))
+    return f"verification/{page}", f"verified-{verdict.claim.id}"
 
 
 class ClaimRole(SphinxRole):

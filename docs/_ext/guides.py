@@ -179,6 +179,14 @@ def spans(text: str) -> list[Span]:
     return sorted(found, key=lambda span: span.start)
 
 
+def formulas(text: str) -> list[str]:
+    """The formulas of a page: in a line, and those that stand alone."""
+    lines = list(zip(text.splitlines(), literal_lines(text), strict=True))
+    prose = "\n".join("" if literal else line for line, literal in lines)
+    alone = sum(line.lstrip("> ").startswith("$$") for line, _ in lines)
+    return [match[0] for match in _MATH.finditer(_CODE.sub("", prose))] + ["$$"] * (alone // 2)
+
+
 def paragraphs(text: str) -> list[Paragraph]:
     """The prose of a page, cut where Markdown cuts it, without the marks of lists, quotes and tables."""
     found: list[Paragraph] = []

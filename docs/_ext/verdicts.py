@@ -77,6 +77,8 @@ class Report:
     registry: Registry
     verdicts: list[Verdict] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    pages: dict[str, list[Verdict]] = field(default_factory=dict)
+    """Where VERIFICATION shows the claims, filled in when it is first asked for."""
 
     def count(self, status: str) -> int:
         """How many claims have a status."""
