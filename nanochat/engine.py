@@ -400,7 +400,7 @@ class Engine:
             InputError: If an argument has no meaning or the prompt leaves no room in the context.
 
         Guide:
-            "From there each row throws its own dice." (nano/inference/index)
+            "From there each row throws its own dice." (nano/inference/kv-cache)
         """
         model, context = self.model, self.model.config.sequence_len
         tokens = self._check(prompt, num_samples, max_tokens, seed, top)
