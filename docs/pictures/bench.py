@@ -112,6 +112,14 @@ def rotated_dot(query_at: int, key_at: int, head_size: int = 64) -> float:
     return (q * k).sum().item()
 
 
+def perfect_fit(distances: int, head_size: int = 64) -> list[float]:
+    """The score of a key that equals its query in every pair, at each distance, as a share of that at none."""
+    cos, sin = gpt.rotary_tables(distances, head_size)
+    x = torch.ones(1, distances, 1, head_size)
+    turned = gpt.apply_rotary(x, cos, sin)[0, :, 0]
+    return (turned @ turned[0] / head_size).tolist()
+
+
 # ---- MLP ----
 
 
@@ -165,6 +173,11 @@ def message(depth: int, replacing: bool = False) -> list[float]:
     return [F.cosine_similarity(x.grad, kept[-1].grad, dim=-1).mean().item() for x in kept]
 
 
+def message_sizes(depth: int, replacing: bool = False) -> list[float]:
+    """At each block, the length of the gradient that arrives there."""
+    return [x.grad.norm().item() for x in _blocks(depth, replacing)]
+
+
 def sizes(depth: int, normalised: bool = True) -> list[float]:
     """At each block, the root mean square of the stream; infinite where it no longer fits into float32."""
     model, kept = lively(depth), []
@@ -174,6 +187,24 @@ def sizes(depth: int, normalised: bool = True) -> list[float]:
     with left_out, torch.no_grad():
         model(row(32))
     return kept
+
+
+# ---- the start ----
+
+
+def spreads(model: GPT) -> dict[str, float]:
+    """The root mean square of the numbers of each kind of matrix, over all blocks."""
+    kinds: dict[str, list[Tensor]] = {"embedding": [model.embed.weight]}
+    for block in model.blocks:
+        for name in ("query", "key", "value", "output"):
+            kinds.setdefault(name, []).append(getattr(block.attention, name).weight)
+        for name in ("up", "down"):
+            kinds.setdefault(name, []).append(getattr(block.mlp, name).weight)
+    kinds["head"] = [model.head.weight]
+    return {
+        name: torch.cat([w.detach().flatten() for w in weights]).square().mean().sqrt().item()
+        for name, weights in kinds.items()
+    }
 
 
 # ---- writing ----
