@@ -30,8 +30,8 @@ REFERENCE_WIDTH = 768
 def orthogonalize(g: Tensor, rounds: int = 5) -> Tensor:
     r"""Make all stretches of a matrix nearly equal to 1 and keep its directions.
 
-    A matrix is a sum of directions with a stretch (singular value) each. Every round maps a stretch :math:`s` to
-    :math:`a s + b s^3 + c s^5`, which drives all of them from (0, 1] to about 0.7 to 1.2 without ever computing
+    A matrix is a sum of directions with a stretch (singular value) each. Every round maps a stretch :math:`x` to
+    :math:`a x + b x^3 + c x^5`, which drives all of them from (0, 1] to about 0.7 to 1.2 without ever computing
     them. After Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
 
     Args:
