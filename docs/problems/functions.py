@@ -146,9 +146,9 @@ def chained() -> Problem:
         return x * x
 
     return Problem(
-        "Let $f(x) = x - 5$ and $g(x) = x^2$. What is $g(f(2))$?",
+        "Let $f(x) = x - 5$ and $F(x) = x^2$. What is $F(f(2))$?",
         g(f(2)),
-        (f"From the inside: $f(2) = 2 - 5 = {f(2)}$.", f"Then $g({f(2)}) = ({f(2)})^2 = {g(f(2))}$."),
+        (f"From the inside: $f(2) = 2 - 5 = {f(2)}$.", f"Then $F({f(2)}) = ({f(2)})^2 = {g(f(2))}$."),
     )
 
 
