@@ -117,7 +117,7 @@ if not winner[1024, True] < 0.3 < 0.9 < winner[1024, False]:
 describe(
     figure,
     alt="Six heat maps of random queries against random keys. Without the division, wide heads have one strong cell in "
-    "each row and empty ones beside it. With it, all three sizes are an even grey.",
+    "each row and empty ones beside it. With it, all three sizes are evenly pale.",
     caption=f"Over {readers} random queries with {S} random keys each, the winner takes {winner[4, False]:.0%}, "
     f"{winner[64, False]:.0%} and {winner[1024, False]:.0%} on average without the division, and "
     f"{winner[4, True]:.0%}, {winner[64, True]:.0%} and {winner[1024, True]:.0%} with it.",
@@ -183,7 +183,7 @@ for axes, divided in zip(panels, (False, True), strict=True):
     axes.set(ylabel="queries")
 panels[0].set_title("Not divided")
 panels[1].set_title("Divided")
-panels[0].legend(loc="upper center")
+panels[0].legend(loc="upper left", bbox_to_anchor=(0.06, 1))
 ticks = (-5, -4, -3, -2, -1, 0)
 panels[1].set_xticks(ticks, ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "1"])
 panels[1].set_xlabel("gradient that reaches the scores of a query")
@@ -301,7 +301,7 @@ describe(
     figure,
     alt="Two lines against the factor. Without the norm the largest weight climbs towards one, with it the line is "
     "level.",
-    caption=f"The mean of the largest weight over the second half of a story, four heads. With QK norm it is "
+    caption=f"The mean of the largest weight over the second half of a story, all heads. With QK norm it is "
     f"{held[one]:.2f} whatever the matrix is multiplied with. Without it, the same matrices give "
     f"{largest['without QK norm'][one]:.2f}, and {largest['without QK norm'][-1]:.2f} once the query matrix is "
     f"{factors[-1]} times as large.",
