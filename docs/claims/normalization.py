@@ -6,11 +6,12 @@ import contextlib
 from contextlib import AbstractContextManager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from docs._ext.claims import check, claim, mutant
 from docs._ext.mutation import edited, swapped
-from docs.pictures import bench
+from docs.pictures import bench, shipped
 from nanochat import gpt
 
 
@@ -105,3 +106,55 @@ def norm_rows_apart() -> str:
         two = model(torch.cat((mine, bench.row(8, seed=2))))[0]
     check.close(two, one, "the other row of the batch does not matter", abs=1e-5)
     return "Compute a row beside another one, then beside a third: no score of it moves by more than 0.00001."
+
+
+@claim(
+    "norm-shipped-stream",
+    about=("nanochat.gpt.Block", "nanochat.gpt.GPT.stream"),
+    killed_by="no-norm",
+    reads=shipped.WEIGHTS,
+)
+def norm_shipped_stream() -> str:
+    """Let the trained model read stories and measure the stream before each block."""
+    sizes = [bench.rms(x).mean().item() for x in shipped.streams()]
+    check(len(sizes), 4, "it has four blocks")
+    check.close(sizes[0], 1.0, "the stream begins with size 1", abs=0.01)
+    check.true(all(b > a for a, b in zip(sizes, sizes[1:], strict=False)), "each block makes it larger")
+    check.above(sizes[-1], 20.0, "its size before the last block")
+    for x in shipped.streams():
+        check.close(bench.rms(gpt.rms_norm(x)), torch.ones(2, 128), "what the block's attention reads", abs=1e-3)
+    return (
+        "In the trained model the stream enters the first of 4 blocks with size 1 and the last one with a size above "
+        "20, while each part still reads it at size 1.00."
+    )
+
+
+@claim("norm-layer-alike", about="nanochat.gpt.rms_norm", killed_by=("no-norm", "norm-by-sum"), reads=shipped.WEIGHTS)
+def norm_layer_alike() -> str:
+    """Normalise the streams of the trained model in both ways."""
+    for x in shipped.streams():
+        share = (x.mean(dim=-1).abs() / bench.rms(x)).mean().item()
+        check.below(share, 0.1, "the mean of a vector's numbers, as a share of their size")
+        layer, ours = F.layer_norm(x, x.shape[-1:]), gpt.rms_norm(x)
+        check.below(bench.rms(layer - ours).mean().item(), 0.1, "how far the two results lie apart")
+    return (
+        "Before each block of the trained model, the mean of a vector's numbers is less than a tenth of their size, "
+        "and layer norm and RMSNorm lie less than a tenth apart."
+    )
+
+
+@claim(
+    "norm-raw-scores",
+    about="nanochat.gpt.CausalSelfAttention.project",
+    killed_by=("no-qk-norm", "keys-not-normalised"),
+    reads=shipped.WEIGHTS,
+)
+def norm_raw_scores() -> str:
+    """The largest score of the trained model with its norm, and what it would be with none."""
+    raw, real = max(shipped.raw_scores()), max(shipped.scores())
+    check.above(raw, 200.0, "the largest score of queries and keys as their matrices make them")
+    check.below(real, 8.0, "the largest score as it is")
+    return (
+        "Without this norm, the largest score of the trained model on two rows of stories would be above 200; with it, "
+        "the largest is below 8."
+    )

@@ -137,8 +137,9 @@ def raw_scores() -> list[float]:
     model, largest = whole()[0], []
     for block, x in zip(model.blocks, streams(), strict=True):
         attention, shape = block.attention, (*x.shape[:2], model.config.n_head, model.config.head_size)
-        q, k = (F.linear(gpt.rms_norm(x), part.weight).view(shape) for part in (attention.query, attention.key))
-        largest.append(_largest(q, k))
+        tables = model.cos[: x.size(1)], model.sin[: x.size(1)]
+        made = (F.linear(gpt.rms_norm(x), part.weight).view(shape) for part in (attention.query, attention.key))
+        largest.append(_largest(*(gpt.apply_rotary(part, *tables) for part in made)))
     return largest
 
 
