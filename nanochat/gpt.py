@@ -519,7 +519,21 @@ class GPT(nn.Module):
         return loss.view_as(targets) if reduction == "none" else loss
 
     def stream(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Compute what the head reads: the stream after the last block, normalised, ``(B, T, C)``."""
+        """Compute what the head reads: the stream after the last block, normalised, ``(B, T, C)``.
+
+        Args:
+            tokens: Ids, ``(B, T)``, int64.
+            cache: Keys and values of the positions before; the new ones are added to it.
+
+        Returns:
+            The stream, ``(B, T, C)``; each vector has a root mean square of 1.
+
+        Raises:
+            InputError: If a token is outside the vocabulary or the row is longer than the context.
+
+        Guide:
+            "The meaning of a row is its direction alone." (nano/model/embeddings)
+        """
         start = 0 if cache is None else cache.length
         end = start + tokens.size(1)
         self._check_tokens(tokens, end)
