@@ -40,6 +40,7 @@ from nanochat.tasks.smalltalk import openings
 from nanochat.tasks.story_questions import has_fact, stories_of
 from nanochat.tasks.wiki_choice import share_a_word
 from nanochat.tasks.wiki_what_is import first_sentence
+from nanochat.tasks.words import words_of
 from nanochat.tokenizer import Tokenizer
 from tests.hub_server import Hub, serve_hub
 
@@ -469,6 +470,82 @@ def test_questions_of_one_kind() -> None:
 def test_stories_of_the_test_are_not_in_the_training_corpus() -> None:
     assert {split_of(story.text) for story in stories_of("test")} == {"val"}
     assert {split_of(story.text) for story in stories_of("train")} == {"train"}
+
+
+def test_a_story_is_told_once_and_then_asked_about() -> None:
+    task = load_task("story-chats", "test", limit=200)
+    told_by = Counter()
+    for i in range(len(task)):
+        story = task._items[task._order[i]]
+        messages = task[i].messages
+        everything = "\n".join(message.text for message in messages)
+        assert everything.count(story.text) == 1
+        told_by[messages[1].text == story.text] += 1
+        replies = [message.text for message in messages[1::2] if message.text != story.text]
+        assert len(set(replies)) == len(replies) == min(6, len(story.questions))
+        assert {each.reply for each in story.questions} >= set(replies)
+        for other in story.questions:
+            if other.reply != replies[-1] and other.answer not in replies[-1]:
+                assert task.reward(i, said(other.reply)) == 0.0
+    assert 20 < told_by[True] < 70
+    assert {split_of(story.text) for story in task._items} == {"val"}
+
+
+def test_a_wish_for_a_story_is_fulfilled_by_a_story_with_what_was_wished_for() -> None:
+    from nanochat.tasks.tell_story import wishes
+
+    task = load_task("tell-story", "test")
+    special = 0
+    for i in range(len(task)):
+        wish, story = task._items[task._order[i]], task[i].messages[1].text
+        assert wish.about in question(task, i) and split_of(story) == "val"
+        assert task.reward(i, said(f" {story}\n")) == 1.0
+        for wrong in (story[:-9], f"{story} The end.", "Pip the kite and Ruby.", f"{story} {story}"):
+            assert task.reward(i, said(wrong)) == 0.0
+        for name in wish.facts.values():
+            special += 1
+            other = next(each.text for each in stories_of("test") if name.lower() not in plain_words(each.text))
+            assert task.reward(i, said(other)) == 0.0, "a story about somebody else"
+    assert special > 15
+    train = {repr(wish) for wish in load_task("tell-story")._items}
+    assert not train & {repr(wish) for wish in task._items} and len({repr(wish) for wish in wishes()}) > 150
+    chats = load_task("story-chats", limit=600)
+    asked = {question(chats, i).rstrip("?.") for i in range(len(chats)) if len(chats[i].messages[1].text) > 200}
+    assert len(asked) > 50
+    held_out = tuple(f" {word} {wish.about}" for wish in task._items if wish.about for word in ("about", "with"))
+    assert not [text for text in asked if text.endswith(held_out)]
+
+
+def test_words_are_repeated_exactly() -> None:
+    task = load_task("repeat", "test", limit=100)
+    for i in range(len(task)):
+        text = task[i].messages[1].text
+        assert text in question(task, i)
+        for wrong in (text.upper(), f"{text} {text}", text[:-1], f'"{text}"', f"I say {text}"):
+            assert task.reward(i, said(wrong)) == 0.0
+    learned = load_task("repeat")
+    repeated = [word for i in range(0, 9000, 9) for word in learned[i].messages[1].text.split()]
+    # A word that was made up may be one by accident, such as "seen".
+    assert len(set(words_of("test")).intersection(repeated)) < 20
+    assert 0.4 < len(set(words_of("train")).intersection(repeated)) / len(words_of("train")) < 1
+
+
+def test_not_knowing_is_said_and_nothing_made_up() -> None:
+    from nanochat.tasks.do_not_know import ANSWERS
+
+    task = load_task("do-not-know", "test")
+    for i in range(len(task)):
+        for right in (*ANSWERS, ANSWERS[0].upper()):
+            assert task.reward(i, said(right)) == 1.0
+        for wrong in ("Paris.", "I know.", f"{ANSWERS[0]} It is Paris.", ANSWERS[0] + ANSWERS[1]):
+            assert task.reward(i, said(wrong)) == 0.0
+    known = {" ".join(plain_words(opening)) for opening in openings()}
+    asked = {
+        " ".join(plain_words(question))
+        for split in ("train", "test")
+        for question in load_task(task.name, split)._items
+    }
+    assert not known & asked, "what smalltalk answers is not unknown"
 
 
 def test_only_a_fitting_end_earns() -> None:

@@ -18,7 +18,10 @@ from nanochat.stages.training import started
 class Settings(ChatSettings):
     """The flags of ``nanochat chat-sft``."""
 
-    tasks: str = "arithmetic,letters,spelling,story-questions,wiki-choice,wiki-what-is,smalltalk"
+    tasks: str = (
+        "arithmetic:20000,letters:12000,spelling:12000,repeat:8000,story-chats:12000,story-questions:12000,"
+        "story-endings:4000,tell-story,dialogue:6000,wiki-choice,wiki-what-is,smalltalk"
+    )
     """The tasks to learn from, with commas between; a number behind a colon takes so many chats of a task."""
     lr_scale: float = 0.3
     """All learning rates are multiplied by this."""

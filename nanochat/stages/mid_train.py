@@ -21,7 +21,10 @@ from nanochat.stages.training import started
 class Settings(ChatSettings):
     """The flags of ``nanochat mid-train``."""
 
-    tasks: str = "arithmetic,letters,spelling,story-questions,wiki-choice"
+    tasks: str = (
+        "arithmetic:20000,letters:12000,spelling:12000,repeat:12000,story-chats:8000,story-questions:8000,"
+        "story-endings:3000,dialogue:4000,wiki-choice"
+    )
     """The tasks to learn from, with commas between; a number behind a colon takes so many chats of a task."""
     data: str = "stories"
     """The corpus whose text is mixed in, as for base-train."""
