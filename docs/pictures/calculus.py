@@ -244,9 +244,8 @@ def pull() -> Picture:
         up = slope < 0
         ink = "green" if up else "rose"
         shapes.append(arrow(x, 100, x, 100 + unit * slope, ink))
-        shapes.append(
-            label(x + 8, 100 + unit * slope / 2, f"{-slope:+.2f}".replace("-", "−"), TEXT, ink, "start", bold=True)
-        )
+        beside = 100 + (-1 if up else 1) * max(unit * abs(slope) / 2, 22)
+        shapes.append(label(x + 8, beside, f"{-slope:+.2f}".replace("-", "−"), TEXT, ink, "start", bold=True))
         shapes.append(label(x, 186, name, SMALL))
         shapes.append(label(x, 204, f"p = {p:.2f}", SMALL, "muted", mono=True))
         text.append(f"{name}: p = {p:.2f}, pushed by {-slope:+.2f}")

@@ -165,7 +165,9 @@ def masked_scores() -> Picture:
         [value if see else None for value, see in zip(row, sees, strict=True)]
         for row, sees in zip(shares.tolist(), visible.tolist(), strict=True)
     ]
-    drawing = grid(seen, names, names, note="a row: a token that reads; crossed out: minus infinity")
+    drawing = grid(
+        seen, names, [f"{n}" for n in range(1, T + 1)], note="a row: a token that reads; crossed out: minus infinity"
+    )
     return drawing.picture(
         alt="A table of four rows and columns. The upper right half is crossed out; each row of the rest holds equal "
         "shares.",

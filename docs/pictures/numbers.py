@@ -229,13 +229,13 @@ def half_of_half() -> Picture:
 def weights_on_a_line() -> Picture:
     """The first weights of a new model, on the line."""
     model = GPT(GPTConfig.from_depth(1, vocab_size=64, sequence_len=8))
-    weights = [round(weight, 2) for weight in model.embed.weight[0, :8].tolist()]
+    weights = [round(weight, 2) for weight in model.embed.weight[11].tolist()[:6]]
     points = {f"{weight:.2f}".replace("-", "−"): weight for weight in weights}
     below = sum(weight < 0 for weight in weights)
     end = math.ceil(max(abs(weight) for weight in weights))
-    return number_line(points, -end, end, note="eight numbers of a new model").picture(
-        alt=f"A line of numbers with eight points around zero, {below} of them to its left.",
-        caption=f"The first {len(weights)} numbers of a new model, as chance has drawn them. {below} of them are "
+    return number_line(points, -end, end, note="six numbers of a new model").picture(
+        alt=f"A line of numbers with {len(weights)} points around zero, {below} of them to its left.",
+        caption=f"{len(weights)} numbers of a new model, as chance has drawn them. {below} of them are "
         f"negative, and the one furthest from zero is ${max(weights, key=abs):.2f}$.",
     )
 

@@ -77,7 +77,7 @@ def way_walked() -> Picture:
         path([at(k / 20) for k in range(21)], "accent", 4),
         path([centre, at(0)], "muted", 1.2),
         path([centre, at(1)], "muted", 1.2),
-        label(*at(0.5, 0.4), "1 radian", SMALL, "accent"),
+        label(*at(0.35, 0.55), "1 radian", SMALL, "accent"),
     ]
     text = []
     for words, angle in (
@@ -141,16 +141,17 @@ def same_difference() -> Picture:
             x, y = both[position].tolist()
             shapes.append(arrow(middle, 72, middle + unit * x, 72 - unit * y, ink))
         angles.append(math.degrees(math.acos((both[m] @ both[n]).clamp(-1, 1).item())))
-        shapes.append(label(middle, 152, f"query at {m}, key at {n}", SMALL, bold=True))
+        shapes.append(label(middle - 6, 152, f"query at {m}", SMALL, "accent", "end", bold=True))
+        shapes.append(label(middle + 6, 152, f"key at {n}", SMALL, "amber", "start", bold=True))
         shapes.append(label(middle, 170, f"angle between: {angles[-1]:.0f}°", SMALL, "muted"))
         text.append(f"query at {m}, key at {n}: angle between {angles[-1]:.0f} degrees")
     return Drawing("".join(shapes), 180, "\n".join(text)).picture(
         alt="Two circles with two arrows each. In the second both arrows are turned further, and the angle between "
         "them is "
         "the same.",
-        caption="The same two arrows at the positions 2 and 1, and at 5 and 4, turned by `apply_rotary`. Between "
-        "them lie "
-        f"{angles[0]:.0f} and {angles[1]:.0f} degrees.",
+        caption="Query and key were both $(1, 0)$. At the positions 2 and 1, and at 5 and 4, `apply_rotary` has "
+        "turned them. "
+        f"Between them lie {angles[0]:.0f} and {angles[1]:.0f} degrees.",
     )
 
 
