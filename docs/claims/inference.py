@@ -28,7 +28,7 @@ def greedy_takes_worst() -> AbstractContextManager[object]:
     return edited(PROBABILITIES, "logits.argmax(-1, keepdim=True)", "logits.argmin(-1, keepdim=True)")
 
 
-@mutant("seed-ignored", "every seed is seed 0")
+@mutant("engine-seed-ignored", "every seed is seed 0")
 def seed_ignored() -> AbstractContextManager[object]:
     return edited(STREAM, ".manual_seed(seed)", ".manual_seed(0)")
 
@@ -183,7 +183,7 @@ def infer_top_k() -> str:
     return f"With `top_k=2` only the two best tokens stay, with probabilities of {kept[0]:.2f} and {kept[1]:.2f}."
 
 
-@claim("infer-seed", about=STREAM, killed_by="seed-ignored")
+@claim("infer-seed", about=STREAM, killed_by="engine-seed-ignored")
 def infer_seed() -> str:
     """Write twice with one seed and once with another."""
     writer = bench.writer()

@@ -123,9 +123,7 @@ def sure() -> str:
 # ---- about talking -------------------------------------------------------------------------------------------
 
 
-@claim(
-    "belief-no-plan", about=(STREAM, "nanochat.engine.KVCache"), killed_by=("cache-overwrites", "cache-position-lost")
-)
+@claim("belief-no-plan", about=(STREAM, "nanochat.engine.KVCache"), killed_by="cache-position-lost")
 def no_plan() -> str:
     """Write twenty tokens at once, and in two halves with two engines."""
     settings = {"temperature": 0, "stop": ()}
@@ -170,7 +168,7 @@ def no_learning() -> str:
     return f"After an engine has written {len(tokens)} tokens, every weight of its model is what it was before."
 
 
-@claim("belief-dice", about=STREAM, killed_by="seed-ignored")
+@claim("belief-dice", about=STREAM, killed_by="engine-seed-ignored")
 def dice() -> str:
     """Write with five seeds, twice."""
     writer = bench.writer()

@@ -220,3 +220,19 @@ def counted_targets() -> Problem:
         learned,
         ("A target of $-1$ asks nothing.", f"What is left are the {learned} tokens of the answer."),
     )
+
+
+def hours_of_a_run() -> Problem:
+    """From operations to hours and dollars."""
+    operations, speed, price = 3.6e18, 1e15, 20
+    took = operations / speed / 3600
+    return Problem(
+        "A training takes $3.6 \\cdot 10^{18}$ operations. A machine does $10^{15}$ of them a second and is lent for "
+        f"{price} dollars an hour. What does the training cost?",
+        round(took * price),
+        (
+            f"$3.6 \\cdot 10^{{18}} \\div 10^{{15}} = {operations / speed:g}$ seconds, which is {took:g} hour.",
+            f"${took:g} \\cdot {price} = {took * price:g}$ dollars.",
+        ),
+        unit="dollars",
+    )

@@ -1,0 +1,112 @@
+"""What the page on the pipeline says about the stages, proved by running their parts in an empty folder."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from unittest import mock
+
+from docs._ext.claims import check, claim, mutant
+from docs._ext.mutation import edited
+from docs.pictures import pupil
+from nanochat.accounting import compute_optimal_tokens, flops_per_token
+from nanochat.checkpoint import save_checkpoint
+from nanochat.corpora import Corpus
+from nanochat.gpt import GPTConfig
+from nanochat.stages import base_train, chat_cli, chat_web, models
+
+FIND = "nanochat.stages.models.find_run"
+TOKENIZER = "nanochat.stages.base_train.load_or_train_tokenizer"
+PEAK = 989e12
+"""Operations a second of one H100, in bfloat16, as its maker states them."""
+SHARE, GPUS, PRICE = 0.4, 8, 24
+"""What is supposed: the share of the peak that training reaches, the processors, dollars for an hour of all of them."""
+
+
+@mutant("least-finished-first", "the search begins with the least finished stage")
+def least_finished_first() -> AbstractContextManager[object]:
+    return edited(FIND, "for stage in reversed(among):", "for stage in among:")
+
+
+@mutant("tokenizer-always-trained", "base-train trains a tokenizer although there is one")
+def tokenizer_always_trained() -> AbstractContextManager[object]:
+    return edited(TOKENIZER, "if runtime.is_main and not path.exists():", "if runtime.is_main:")
+
+
+@mutant("tokenizer-reads-held-out", "the tokenizer learns from the text that is held out")
+def tokenizer_reads_held_out() -> AbstractContextManager[object]:
+    return edited(TOKENIZER, 'corpus.documents("train")', 'corpus.documents("val")')
+
+
+@contextlib.contextmanager
+def _empty_base() -> Iterator[Path]:
+    """A base folder with nothing in it, for the block."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"NANOCHAT_BASE_DIR": folder}):
+        yield Path(folder)
+
+
+@claim("pipeline-most-finished", about=("nanochat.stages.models.find_model", FIND), killed_by="least-finished-first")
+def most_finished() -> str:
+    """Save two models, of two stages, and see which one is found."""
+    for stage in (chat_cli, chat_web):
+        check(stage.Settings().source, "auto", f"what {stage.__name__} asks for")
+    one = pupil.new(pupil.SMALL_VOCABULARY)
+    with _empty_base():
+        before = models.find_model()[2]
+        for stage in ("sft", "base"):  # the base model is the newer one
+            folder = models.run_folder(stage, "small")
+            save_checkpoint(one.state, folder, one.tokenizer.fingerprint)
+            one.tokenizer.save(folder / "tokenizer.json")
+        found = Path(models.find_model()[2])
+    check(before, "the model that comes with nanochat", "what is found where nothing was trained")
+    check(found.parts[-3], "sft", "the stage of the model that is found")
+    return (
+        "With a base model and a fine-tuned one at hand, both take the fine-tuned one, also where the base model "
+        "is newer; "
+        "with none, the one that comes along with the package."
+    )
+
+
+@claim("pipeline-first-tokenizer", about=TOKENIZER, killed_by=("tokenizer-always-trained", "tokenizer-reads-held-out"))
+def first_tokenizer() -> str:
+    """Ask for a tokenizer twice, with nothing prepared."""
+    asked: list[str] = []
+
+    def read(split: str) -> list[str]:
+        asked.append(split)
+        return pupil.texts(split)
+
+    corpus = Corpus("few", "a few stories", "", lambda: pupil.texts("train"), read_split=read)
+    with _empty_base(), contextlib.redirect_stdout(io.StringIO()):
+        first, second = (base_train.load_or_train_tokenizer(corpus, pupil.CPU) for _ in range(2))
+    check(asked, ["train"], "the parts of the corpus that were read")
+    check(first.fingerprint, second.fingerprint, "the two tokenizers")
+    return (
+        "If there is no tokenizer, it trains one from the part to learn from, and saves it; the next time it finds it "
+        "there."
+    )
+
+
+@claim(
+    "pipeline-hours",
+    about="nanochat.accounting.flops_per_token",
+    undecided="It takes eight H100 for hours. Computed instead: the operations that the code counts, divided by 40 % of "
+    "what the maker states for these processors, at a supposed price.",
+    decide_with="bash speedrun.sh --depth=20 && python -m scripts.report --run=d20 --price-per-hour=24",
+)
+def hours() -> str:
+    """Divide operations by operations a second."""
+    config = GPTConfig.from_depth(20, vocab_size=32768, sequence_len=2048)
+    operations = flops_per_token(config) * compute_optimal_tokens(config)
+    took = operations / (GPUS * SHARE * PEAK) / 3600
+    return (
+        f"A base model of depth {config.n_layer} with 32,768 tokens takes {operations:.1e} operations; on {GPUS} "
+        "H100 that "
+        f"reach {SHARE:.0%} of their peak, that is {took:.1f} hours, or {took * PRICE:.0f} dollars at {PRICE} "
+        "dollars an hour."
+    )
