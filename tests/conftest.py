@@ -1,7 +1,8 @@
 """What the tests share: a tiny plan, its data, models with random weights, a tokenizer of bytes."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from nanochat.dataloader import TokenLoader
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import Plan, TrainState, fit
+from tests.hub_server import Hub, serve_hub
 
 # The same examples at every run: unchanged code passes or fails, and not now this and now that.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -47,6 +49,26 @@ def runtime() -> Runtime:
 def byte_tokenizer() -> Tokenizer:
     """A tokenizer without merges: every byte is a token."""
     return Tokenizer([])
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A folder of text."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for i in range(60):
+        (folder / f"{i:02}.txt").write_text(f"Number {i} comes before number {i + 1}, and after {i - 1}.\n" * 4)
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """An empty hub on loopback, which the package takes for the real one, and a base folder of its own."""
+    with serve_hub() as server:
+        monkeypatch.setenv("NANOCHAT_HUB", server.url)
+        monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield server
 
 
 @pytest.fixture

@@ -462,16 +462,6 @@ SMALL = ("--depth=1", "--sequence-len=32", "--device-batch-size=4", "--eval-toke
 CPU = ("--device=cpu", "--dtype=float32")
 
 
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    """A folder of text."""
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for i in range(60):
-        (folder / f"{i:02}.txt").write_text(f"Number {i} comes before number {i + 1}, and after {i - 1}.\n" * 4)
-    return folder
-
-
 def torchrun(*words: str, n: int = 2) -> list[str]:
     return ["-m", "torch.distributed.run", f"--nproc_per_node={n}", f"--master-port={free_port()}", *words]
 

@@ -3,7 +3,6 @@
 import io
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from nanochat.hub import DownloadError
 from nanochat.stages import main
 from nanochat.stages.download import Settings, shards_wanted, task_downloads
 from nanochat.tasks import OFFLINE, TASKS, load_task
-from tests.hub_server import Hub, serve_hub
+from tests.hub_server import Hub
 
 pyarrow = pytest.importorskip("pyarrow", reason="parquet files need pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -24,17 +23,14 @@ CLIMBMIX = "karpathy/climbmix-400b-shuffle"
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    with serve_hub() as server:
-        monkeypatch.setenv("NANOCHAT_HUB", server.url)
-        monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(hub_module, "PAUSE", 0.0)
-        monkeypatch.setattr(core, "BUNDLE_URL", server.url + "/eval_bundle.zip")
-        for number in (0, 1, 2, 6542):
-            rows = [f"Shard {number}, document {i}." for i in range(20)]
-            server.add(CLIMBMIX, f"shard_{number:05}.parquet", table({"text": rows}))
-        yield server
+def hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub with four shards of text and the bundle of CORE."""
+    monkeypatch.setattr(hub_module, "PAUSE", 0.0)
+    monkeypatch.setattr(core, "BUNDLE_URL", hub.url + "/eval_bundle.zip")
+    for number in (0, 1, 2, 6542):
+        rows = [f"Shard {number}, document {i}." for i in range(20)]
+        hub.add(CLIMBMIX, f"shard_{number:05}.parquet", table({"text": rows}))
+    return hub
 
 
 def table(columns: dict) -> bytes:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ from nanochat.hub import (
     hub_url,
     read_rows,
 )  # fmt: skip
-from tests.hub_server import Hub, serve_hub
+from tests.hub_server import Hub
 
 DATA = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -37,13 +36,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    with serve_hub() as server:
-        monkeypatch.setenv("NANOCHAT_HUB", server.url + "/")
-        monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        server.files["/a.bin"] = DATA
-        yield server
+def hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub with one file, named with a slash too many."""
+    monkeypatch.setenv("NANOCHAT_HUB", hub.url + "/")
+    hub.files["/a.bin"] = DATA
+    return hub
 
 
 def get(hub: Hub, target: Path, **settings: object) -> Path:

@@ -25,16 +25,6 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 @pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    """A folder of text."""
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for i in range(60):
-        (folder / f"{i:02}.txt").write_text(f"Number {i} comes before number {i + 1}, and after {i - 1}.\n" * 4)
-    return folder
-
-
-@pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A base folder of its own."""
     monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))

@@ -13,13 +13,9 @@ SMALL = ["--depth=1", "--sequence-len=32", "--device-batch-size=4", "--eval-toke
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def base(tmp_path: Path, texts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A base folder of its own, beside a folder of text."""
     monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))
-    texts = tmp_path / "texts"
-    texts.mkdir()
-    for i in range(60):
-        (texts / f"{i:02}.txt").write_text(f"Number {i} comes before number {i + 1}, and after {i - 1}.\n" * 4)
     return tmp_path / "base"
 
 

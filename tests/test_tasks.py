@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -42,7 +41,7 @@ from nanochat.tasks.wiki_choice import share_a_word
 from nanochat.tasks.wiki_what_is import first_sentence
 from nanochat.tasks.words import words_of
 from nanochat.tokenizer import Tokenizer
-from tests.hub_server import Hub, serve_hub
+from tests.hub_server import Hub
 
 TOKENIZER = Tokenizer([])
 
@@ -671,15 +670,6 @@ def test_dialogues_go_on_and_the_last_answer_counts() -> None:
 
 
 # --- Data from the hub ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    with serve_hub() as server:
-        monkeypatch.setenv("NANOCHAT_HUB", server.url)
-        monkeypatch.setenv("NANOCHAT_BASE_DIR", str(tmp_path / "base"))
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        yield server
 
 
 def put(hub: Hub, dataset: str, path: str, rows: list[dict]) -> None:
