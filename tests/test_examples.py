@@ -54,7 +54,10 @@ def training() -> dict:
 
 
 def test_the_examples_stand_in_reading_order():
-    names = ["tokenize", "train", "generate", "chat", "reinforcement"]
+    names = [
+        "tokenize", "train", "generate", "chat", "reinforcement", "attention", "scores", "rotary", "residual",
+        "optimizers", "loss_mask", "cache", "budget",
+    ]  # fmt: skip
     assert [path.stem for path in EXAMPLES] == [f"plot_{n:02}_{name}" for n, name in enumerate(names, 1)]
 
 
