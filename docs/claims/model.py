@@ -1,15 +1,16 @@
-"""What the shorter chapters on the model say about the code, and the mutants that must make it false."""
+"""What the page on the complete model says about the code, and the mutants that must make it false."""
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 
 import torch
 
 from docs._ext.claims import check, claim, mutant
 from docs._ext.mutation import edited
-from docs.pictures import bench
-from nanochat import gpt
+from docs.pictures import bench, pupil
+from nanochat import gpt, train
 from nanochat.gpt import GPT, GPTConfig
 
 CONFIG = "nanochat.gpt.GPTConfig"
@@ -27,90 +28,18 @@ def mlp_first() -> AbstractContextManager[object]:
     )
 
 
+@mutant("readers-start-large", "the matrices that read the stream start with numbers of spread 1, whatever the width")
+def readers_start_large() -> AbstractContextManager[object]:
+    return edited(
+        "nanochat.gpt.GPT.init_weights",
+        "normal_(reader.weight, reader.in_features**-0.5)",
+        "normal_(reader.weight, 1.0)",
+    )
+
+
 @mutant("width-ignores-depth", "every model is as wide as one of depth 8")
 def width_ignores_depth() -> AbstractContextManager[object]:
     return edited(f"{CONFIG}.from_depth", "WIDTH_PER_LAYER * depth if width", "WIDTH_PER_LAYER * 8 if width")
-
-
-# ---- MLP -----------------------------------------------------------------------------------------------------
-
-
-@claim("mlp-sizes", about="nanochat.gpt.MLP", killed_by="mlp-twice-as-wide")
-def mlp_sizes() -> str:
-    """Read the shapes off a block."""
-    block = bench.sized(4).blocks[0]
-    inside, outside = block.mlp.up.weight.shape
-    check(tuple(block.mlp.down.weight.shape), (outside, inside), "the second matrix leads back")
-    mlp = sum(w.numel() for w in block.mlp.parameters())
-    share = mlp / sum(w.numel() for w in block.parameters())
-    check.close(share, 2 / 3, "the MLP's share of a block", abs=1e-9)
-    return (
-        f"At depth 4, the MLP makes {inside:,} numbers out of {outside}, and {outside} again out of those: "
-        f"{mlp:,} weights, two thirds of its block."
-    )
-
-
-@claim("mlp-half-silent", about="nanochat.gpt.MLP", killed_by="square-for-relu2")
-def mlp_half_silent() -> str:
-    """Count the zeros inside a fresh MLP."""
-    share = bench.silent_share()
-    check.close(share, 0.5, "a random number is negative half of the time", abs=0.02)
-    return "In a fresh model, about 50 of 100 detectors are silent at a given token: they say exactly zero."
-
-
-@claim("mlp-squares", about="nanochat.gpt.MLP.forward", killed_by="relu-for-relu2")
-def mlp_squares() -> str:
-    """Feed an MLP twice as much."""
-    mlp, x = bench.lively().blocks[0].mlp, bench.vectors(5, 64)
-    with torch.no_grad():
-        check.close(mlp(2 * x), 4 * mlp(x), "twice the input, four times the output", rel=1e-4)
-    return "Double what an MLP reads, and what it writes is 4 times as large."
-
-
-# ---- residual stream -----------------------------------------------------------------------------------------
-
-
-@claim("residual-sum", about="nanochat.gpt.Block", killed_by="stream-overwritten")
-def residual_sum() -> str:
-    """Add up what the parts wrote."""
-    model, written = bench.lively(depth=6), []
-    for block in model.blocks:
-        for part in (block.attention, block.mlp):
-            part.register_forward_hook(lambda *call: written.append(call[2]))
-    tokens = bench.row(16)
-    with torch.no_grad():
-        end = model.stream(tokens)
-        total = gpt.rms_norm(model.embed(tokens)) + sum(written)
-    check(len(written), 12, "two parts write in each of six blocks")
-    check.close(gpt.rms_norm(total), end, "embedding plus all that was written is the stream", abs=1e-4)
-    return (
-        f"With 6 blocks, the stream at the end is the embedding plus {len(written)} vectors, one from each attention "
-        "and one from each MLP, and nothing else."
-    )
-
-
-@claim("residual-alike", about="nanochat.gpt.Block", killed_by="stream-overwritten")
-def residual_alike() -> str:
-    """How alike the vectors of different tokens are at the last of 12 blocks."""
-    adding, replacing = bench.alike(12)[-1], bench.alike(12, replacing=True)[-1]
-    check.below(adding, 0.5, "with a stream, tokens stay different")
-    check.above(replacing, 0.99, "without one, all tokens have become the same")
-    return (
-        "At the last of 12 random blocks, two tokens of a row have a cosine below 0.5 on average; "
-        "if each part replaces instead of adding, it is above 0.99."
-    )
-
-
-@claim("residual-gradient", about="nanochat.gpt.Block", killed_by="stream-overwritten")
-def residual_gradient() -> str:
-    """How much of the correction's direction is left half-way back."""
-    adding, replacing = bench.message(12)[6], bench.message(12, replacing=True)[6]
-    check.above(adding, 0.5, "with a stream, the message is still the same")
-    check.below(abs(replacing), 0.1, "without one, it is scrambled")
-    return (
-        "The correction that reaches block 7 of 12 has a cosine above 0.5 with the one that left block 12; "
-        "if each part replaces instead of adding, it is below 0.1."
-    )
 
 
 # ---- the complete model --------------------------------------------------------------------------------------
@@ -148,23 +77,6 @@ def complete_cap() -> str:
     )
 
 
-@claim("complete-identity", about="nanochat.gpt.GPT.init_weights", killed_by="writers-start-random")
-def complete_identity() -> str:
-    """Send a row through the blocks of a fresh model."""
-    model = GPT(GPTConfig.from_depth(6, vocab_size=64, sequence_len=32, width=64))
-    x = bench.vectors(2, 32, 64)
-    with torch.no_grad():
-        y = x
-        for block in model.blocks:
-            y = block(y, model.cos, model.sin)
-        check(model(bench.row(5)), torch.zeros(1, 5, 64), "every score is zero")
-    check(y, x, "the blocks change nothing")
-    return (
-        "In a fresh model of 6 blocks, what goes into the first block comes out of the last, bit for bit, "
-        "and every score is 0."
-    )
-
-
 @claim("complete-growth", about=f"{CONFIG}.from_depth", killed_by="width-ignores-depth")
 def complete_growth() -> str:
     """Compare two depths."""
@@ -175,4 +87,76 @@ def complete_growth() -> str:
     return (
         f"From depth 8 to depth 16, the blocks grow from {weights[0]:,} to {weights[1]:,} weights: "
         f"{times:.0f} times as many."
+    )
+
+
+@claim("complete-cap-slope", about="nanochat.gpt.soft_cap", killed_by=("no-softcap", "softcap-clips"))
+def complete_cap_slope() -> str:
+    """Push three scores a little and see how far what comes out moves."""
+    scores = torch.tensor([1.0, 15.0, 45.0], requires_grad=True)
+    gpt.soft_cap(scores, 15.0).sum().backward()
+    near, at, far = scores.grad.tolist()
+    check.close(near + at + far, sum(1 - math.tanh(z / 15) ** 2 for z in (1, 15, 45)), "the slopes by hand", abs=1e-5)
+    return (
+        f"A small push at a score of 1 comes through as {near:.3f} of itself, one at 15 as {at:.2f}, "
+        f"and one at 45 as {far:.2f}."
+    )
+
+
+@claim(
+    "complete-start",
+    about="nanochat.gpt.GPT.init_weights",
+    killed_by=("writers-start-random", "head-starts-random", "readers-start-large"),
+)
+def complete_start() -> str:
+    """Measure the spread of the numbers of each kind of matrix in a fresh model."""
+    model = GPT(GPTConfig.from_depth(4, vocab_size=256, sequence_len=8))
+    spreads = bench.spreads(model)
+    readers = [spreads[name] for name in ("query", "key", "value", "up")]
+    for spread in readers:
+        check.close(spread, 256**-0.5, "one over the root of the width", rel=0.02)
+    for name in ("output", "down", "head"):
+        check(spreads[name], 0.0, f"the numbers of {name} are all zero")
+    return (
+        f"In a fresh model that is 256 channels wide, the numbers of the embedding have a spread of "
+        f"{spreads['embedding']:.2f}, those of query, key, value and up one of {readers[0]:.2f}, and those of output, "
+        "down and head are all 0."
+    )
+
+
+@claim("complete-size-kept", about="nanochat.gpt.GPT.init_weights", killed_by="readers-start-large")
+def complete_size_kept() -> str:
+    """Send vectors of size 1 through the widening matrix of a fresh block."""
+    model = GPT(GPTConfig.from_depth(4, vocab_size=64, sequence_len=8))
+    with torch.no_grad():
+        size = model.blocks[0].mlp.up(gpt.rms_norm(bench.vectors(100, 256))).square().mean().sqrt().item()
+    check.close(size, 1.0, "what comes out is as large as what went in", abs=0.03)
+    return f"So a vector whose numbers have the size 1 comes out of `up` with numbers of the size {size:.1f}."
+
+
+@claim(
+    "complete-bytes",
+    about=("nanochat.train.train_step", "nanochat.optim.make_optimizers"),
+    killed_by="embedding-to-muon",
+)
+def complete_bytes() -> str:
+    """Take a step and count what is kept: weights, gradients, and the averages of the optimizers."""
+    one = pupil.new(vocab_size=pupil.SMALL_VOCABULARY, rows=1, total_batch_size=pupil.CONTEXT)
+    model = one.model
+    model(*pupil.batch(one)).backward()
+    slopes = {weight: weight.grad.element_size() for weight in model.parameters()}
+    model.zero_grad()
+    train.train_step(one.state)
+    kept = {}
+    for optimizer in one.state.optimizers:
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                averages = [x for x in optimizer.state[weight].values() if torch.is_tensor(x) and x.dim() == 2]
+                kept[weight] = weight.element_size() + slopes[weight] + sum(x.element_size() for x in averages)
+    blocks = {kept[weight] for weight in model.blocks.parameters()}
+    check(len(blocks), 1, "all matrices of the blocks keep the same")
+    check(kept[model.head.weight], kept[model.embed.weight], "both tables keep the same")
+    return (
+        f"For each weight of the blocks, training keeps {blocks.pop()} bytes: the weight, its slope and one average; "
+        f"for each number of the two tables {kept[model.head.weight]}, since their optimizer keeps two averages."
     )

@@ -1,4 +1,4 @@
-"""The pictures of the shorter chapters on the model, each drawn from what the package computes."""
+"""The pictures of the pages that open and close the chapter on the model, drawn from what the package computes."""
 
 from __future__ import annotations
 
@@ -10,28 +10,39 @@ from docs.pictures import (
     Drawing,
     Picture,
     arrow,
+    bars,
     bench,
     colour,
     flow,
+    inside,
     label,
     lines,
     path,
     rect,
+    shipped,
     stack,
+    title,
+    token_strip,
 )
+from nanochat.accounting import count_parameters
+from nanochat.figures import show_piece
 from nanochat.gpt import GPT, GPTConfig
 
 
 def map_of_the_chapter() -> Picture:
-    """The parts of the model and the pages that explain them."""
+    """The parts of the model, in the order in which a token meets them, and the pages that explain them."""
     config = GPTConfig.from_depth(4)
     drawing = flow(
         [
-            Box("tokens", "", "muted"),
+            Box("tokens", "numbers from the last chapter", "muted"),
             Box("embedding: a vector for each", "page 1", "violet"),
-            [Box("attention", "page 2", "amber"), Box("positions", "page 3", "amber"), Box("norms", "page 4", "blue")],
-            Box("MLP", "page 5", "green"),
-            Box("added to the stream", "page 6", "accent"),
+            [
+                Box("attention\nlook back", "page 2", "amber"),
+                Box("positions\nwho stands where", "page 3", "amber"),
+                Box("norms\none volume", "page 4", "blue"),
+            ],
+            Box("MLP: think alone", "page 5", "green"),
+            Box("both are added to the stream", "page 6", "accent"),
             Box("head: a score for each token", "page 7", "rose"),
         ],
         ["", "", "", "", f"after {config.n_layer} rounds"],
@@ -44,48 +55,60 @@ def map_of_the_chapter() -> Picture:
     )
 
 
-def mlp() -> Picture:
-    """The way through an MLP, and its bend."""
-    part = GPT(GPTConfig.from_depth(4, vocab_size=64, sequence_len=8)).blocks[0].mlp
-    wide, narrow = part.up.weight.shape
+def in_and_out() -> Picture:
+    """What goes into a trained model, and what comes out of it."""
+    model, tokenizer = shipped.whole()
+    start = [tokenizer.bos, *tokenizer.encode("Pip went to the")]
     with torch.no_grad():
-        part.up.weight.zero_()[0, 0] = 1.0
-        part.down.weight.zero_()[0, 0] = 1.0
-        x = torch.zeros(41, narrow)
-        x[:, 0] = torch.linspace(-2, 2, 41)
-        y = part(x)[:, 0]
-    points = list(zip(x[:, 0].tolist(), y.tolist(), strict=True))
-    relu = [(a, max(a, 0.0)) for a, _ in points]
-    way = flow(
-        [
-            Box("what the token knows", f"{narrow} numbers"),
-            Box("detectors", f"{wide} numbers", "amber"),
-            Box("what is added", f"{narrow} numbers"),
-        ],
-        ["up: 4 times as wide", "bend, then down"],
-    )
-    at = dict((round(a, 1), b) for a, b in points)
-    return stack(way, lines({"squared ReLU": points, "ReLU": relu}, x="what a detector sees")).picture(
-        alt="Three boxes: a vector, four times as many detectors, a vector again. Below, the curve of the squared "
-        "ReLU: zero on the left, a steepening curve on the right, beside the straight ReLU.",
-        caption="The way through an MLP, and the bend in its middle, as the code computes it. Whatever is negative "
-        f"becomes {at[-1.0]:.0f}. A weak sign of 0.5 becomes {at[0.5]:.2f}, a strong one of 2 becomes {at[2.0]:.0f}.",
-    )
-
-
-def highway() -> Picture:
-    """How much of the correction's direction is left at each block."""
-    adding, replacing = bench.message(12), bench.message(12, replacing=True)
-    series = {
-        "adding": list(enumerate(adding, 1)),
-        "replacing": list(enumerate(replacing, 1)),
+        chances = model(torch.tensor([start]))[0, -1].softmax(dim=-1)
+    best = chances.topk(6)
+    out = {
+        show_piece(inside.word(token)): chance
+        for token, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     }
-    return lines(series, x="block", y="cosine with the correction at block 12", marks=True).picture(
-        alt="Two lines over twelve blocks, read from right to left. With adding, the line falls gently from one. With "
-        "replacing, it drops to zero at once and stays there.",
-        caption="Read from right to left, as blame travels. Where parts *add*, the correction still has a cosine of "
-        f"{adding[6]:.2f} with the original at block 7. Where they *replace*, one block is enough to scramble it: "
-        f"{abs(replacing[10]):.2f} at block 11.",
+    drawn = stack(
+        title(f"in: {len(start)} tokens and their numbers"),
+        token_strip([inside.word(token) for token in start], ids=start),
+        title(f"out: the likeliest of {model.config.vocab_size:,} next tokens"),
+        bars(out, top=1.0, ink="rose"),
+        gap=8,
+    )
+    return drawn.picture(
+        alt="Five tokens with their numbers. Below, the six likeliest next tokens as bars.",
+        caption=f"What goes into a model, and what comes out. It finds “{next(iter(out)).strip('·')}” likeliest to "
+        f"come "
+        f"next, with a probability of {best.values[0].item():.2f}.",
+    )
+
+
+def starting_values() -> Picture:
+    """The spread of the numbers of each kind of matrix before the first step."""
+    config = GPTConfig.from_depth(4, vocab_size=256, sequence_len=8)
+    spreads = bench.spreads(GPT(config))
+    inks = {"embedding": "violet", "head": "rose", "output": "muted", "down": "muted"}
+    return bars(spreads, show="{:.3g}".format, ink={name: inks.get(name, "amber") for name in spreads}).picture(
+        alt="Bars of the spread of the starting numbers by kind of matrix: a long one for the embedding, short ones "
+        "for query, key, value and up, nothing for output, down and head.",
+        caption=f"The spread of the numbers that a model of depth {config.n_layer} starts with. What reads the stream "
+        f"(query, key, value and up) starts with {spreads['up']:.3g}, about one over the root of {config.n_embd}. What "
+        "writes to it (output and down), and the head, start at 0.",
+    )
+
+
+def shares() -> Picture:
+    """How the parameters divide between tables and blocks, by depth."""
+    depths = range(2, 33, 2)
+    points = []
+    for depth in depths:
+        count = count_parameters(GPTConfig.from_depth(depth, vocab_size=65536))
+        points.append((depth, 100 * count.matrices / count.total))
+    halfway = next(depth for depth, share in points if share > 50)
+    return lines(
+        {"": points}, x="depth", y="percent of all numbers that are in the blocks", y_from=0, y_to=100
+    ).picture(
+        alt="A rising curve of the share of the blocks by depth, from nearly nothing to more than nine tenths.",
+        caption=f"The share of the blocks in all parameters, with 65,536 tokens. At depth 4 it is {points[1][1]:.0f} "
+        f"percent, from depth {halfway} on more than half, at depth 32 {points[-1][1]:.0f} percent.",
     )
 
 

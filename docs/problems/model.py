@@ -1,4 +1,4 @@
-"""Practice problems of the shorter chapters on the model."""
+"""Practice problems of the page on the complete model."""
 
 from __future__ import annotations
 
@@ -6,31 +6,7 @@ import torch
 
 from docs.problems import Problem
 from nanochat.accounting import count_parameters
-from nanochat.gpt import GPTConfig, soft_cap
-
-
-def squared_relu() -> Problem:
-    """Three detectors."""
-    seen = torch.tensor([-3.0, 0.5, 2.0])
-    total = seen.relu().square().sum().item()
-    return Problem(
-        "Three detectors see $-3$, $0.5$ and $2$. What do they say after the squared ReLU, all three added up? "
-        "Two decimals will do.",
-        round(total, 2),
-        ("The negative one says $0$.", "The others are squared: $0.25$ and $4$.", f"Together ${total:.2f}$."),
-        tolerance=0.005,
-    )
-
-
-def stream_by_hand() -> Problem:
-    """Add what the parts wrote."""
-    parts = (2, 3, -1, 0, 4)
-    return Problem(
-        "One channel of a token enters the first block as $2$. In the two blocks of the model, attention and MLP write "
-        "$3$, $-1$, $0$ and $4$ to it, in this order. What is it at the end?",
-        sum(parts),
-        ("Nothing is replaced. All that is written is added.", f"$2 + 3 - 1 + 0 + 4 = {sum(parts)}$."),
-    )
+from nanochat.gpt import GPT, GPTConfig, soft_cap
 
 
 def size_of_depth() -> Problem:
@@ -55,4 +31,50 @@ def capped() -> Problem:
         "Every score is capped at $15$. By how much can the score of one token exceed that of another at most?",
         round(high - low),
         ("The highest score is $15$, the lowest $-15$.", f"$15 - (-15) = {high - low:.0f}$."),
+    )
+
+
+def first_loss() -> Problem:
+    """What a new model must score."""
+    V = 256
+    model = GPT(GPTConfig.from_depth(1, vocab_size=V, sequence_len=8))
+    tokens = torch.arange(8).view(1, 8)
+    loss = model(tokens, tokens).item()
+    return Problem(
+        f"A new model knows ${V}$ tokens. What is its loss before the first step, in nats? ($\\ln 2 \\approx 0.693$, "
+        f"and "
+        f"${V}$ is $2$ multiplied by itself eight times. Two decimals will do.)",
+        round(loss, 2),
+        (
+            f"All scores are zero, so each token has the probability $1 / {V}$, and the loss is $\\ln {V}$.",
+            f"$\\ln {V} = 8 \\cdot \\ln 2 \\approx 8 \\cdot 0.693$, about ${loss:.2f}$.",
+        ),
+        tolerance=0.011,
+    )
+
+
+def shape_of_logits() -> Problem:
+    """Count the scores of a batch."""
+    model = GPT(GPTConfig.from_depth(1, vocab_size=500, sequence_len=16))
+    scores = model(torch.zeros(3, 10, dtype=torch.long)).numel()
+    return Problem(
+        "A batch has $3$ rows of $10$ tokens. The vocabulary has $500$. How many scores come out of the model?",
+        scores,
+        (
+            "Out comes a score for every token of the vocabulary, at every place of every row.",
+            f"$3 \\cdot 10 \\cdot 500 = {scores}$.",
+        ),
+    )
+
+
+def work_of_depth() -> Problem:
+    """The work of the blocks of a small model."""
+    config = GPTConfig.from_depth(2)
+    weights = count_parameters(config).matrices
+    return Problem(
+        f"The blocks of a model of depth 2 have ${weights}$ weights. How many operations do their matrices take on "
+        f"the way "
+        "forward, for one token?",
+        2 * weights,
+        ("Each weight takes one multiplication and one addition.", f"$2 \\cdot {weights} = {2 * weights}$."),
     )
