@@ -11,6 +11,7 @@ name                   what is asked                                            
 ``letters``            how often a letter stands in a word, with the calculator     a list of words
 ``story-questions``    a short story and a question about it                        made here
 ``story-chats``        a short story, and one question after another about it       made here
+``story-bits``         a few sentences of a story, and what they answer             made here
 ``story-endings``      the beginning of a short story, to be told to its end        made here
 ``tell-story``         a wish for a story                                           made here
 ``repeat``             words to say again                                           a list of words
@@ -61,6 +62,7 @@ _OFFLINE = {
     "letters": ("how often a letter stands in a word, with the calculator", "letters:Letters"),
     "story-questions": ("a short story and a question about it", "story_questions:StoryQuestions"),
     "story-chats": ("a short story, and one question after another about it", "story_chats:StoryChats"),
+    "story-bits": ("a few sentences of a story, and what they answer", "story_bits:StoryBits"),
     "story-endings": ("the beginning of a short story, to be told to its end", "story_endings:StoryEndings"),
     "tell-story": ("a wish for a story", "tell_story:TellStory"),
     "repeat": ("words to say again", "repeat:Repeat"),
