@@ -92,6 +92,10 @@ class KVCache:
 
         Raises:
             InputError: If the new positions do not fit.
+
+        Guide:
+            "A new position is written behind the old ones, and attention gets a view of everything up to it."
+            (nano/inference/kv-cache)
         """
         end = self.length + k.size(1)
         if end > self.capacity:
@@ -103,7 +107,11 @@ class KVCache:
         return self.keys[layer, :, :end], self.values[layer, :, :end]
 
     def repeat(self, batch_size: int) -> KVCache:
-        """Copy the cache of one row into a new one with ``batch_size`` equal rows of the same capacity."""
+        """Copy the cache of one row into a new one with ``batch_size`` equal rows of the same capacity.
+
+        Guide:
+            "The engine reads the beginning once and copies the notes to five rows." (nano/inference/kv-cache)
+        """
         copy = object.__new__(KVCache)
         copy.keys = self.keys.repeat(1, batch_size, 1, 1, 1)
         copy.values = self.values.repeat(1, batch_size, 1, 1, 1)
@@ -537,7 +545,11 @@ class Engine:
         return parse_answer(self.tokenizer, self.generate(prompt, **settings)[0])
 
     def default_stop(self) -> tuple[int, ...]:
-        """Return the ids that end a row: the start of another document and the end of an answer."""
+        """Return the ids that end a row: the start of another document and the end of an answer.
+
+        Guide:
+            "The first begins another document, the second ends an answer." (nano/inference/index)
+        """
         return (self.tokenizer.bos, self.tokenizer.special("<|assistant_end|>"))
 
     def _open_answer(self, prompt: Sequence[int]) -> Sequence[int] | None:

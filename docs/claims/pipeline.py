@@ -66,9 +66,8 @@ def most_finished() -> str:
     check(before, "the model that comes with nanochat", "what is found where nothing was trained")
     check(found.parts[-3], "sft", "the stage of the model that is found")
     return (
-        "With a base model and a fine-tuned one at hand, both take the fine-tuned one, also where the base model "
-        "is newer; "
-        "with none, the one that comes along with the package."
+        "With a base model and a fine-tuned one at hand, both take the fine-tuned one, also where the base model is "
+        "newer; with none, the one that comes along with the package."
     )
 
 
@@ -95,8 +94,8 @@ def first_tokenizer() -> str:
 @claim(
     "pipeline-hours",
     about="nanochat.accounting.flops_per_token",
-    undecided="It takes eight H100 for hours. Computed instead: the operations that the code counts, divided by 40 % of "
-    "what the maker states for these processors, at a supposed price.",
+    undecided="It takes eight H100 for hours. Computed instead: the operations that the code counts, divided by 40 % "
+    "of what the maker states for these processors, at a supposed price.",
     decide_with="bash speedrun.sh --depth=20 && python -m scripts.report --run=d20 --price-per-hour=24",
 )
 def hours() -> str:

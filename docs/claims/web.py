@@ -136,6 +136,26 @@ def server_computes() -> AbstractContextManager[object]:
     )
 
 
+@mutant("start-names-no-seed", "the reply says that the seed was 0")
+def start_names_no_seed() -> AbstractContextManager[object]:
+    return edited(EVENTS, 'seed=settings["seed"]', "seed=0")
+
+
+@mutant("every-end-is-good", "an answer that failed ends like any other")
+def every_end_is_good() -> AbstractContextManager[object]:
+    return edited("nanochat.web.server.ended_badly", 'if ended.reason in ("stop", "length"):', "if True:")
+
+
+@mutant("nobody-waits-before", "whoever comes is told to be the next")
+def nobody_waits_before() -> AbstractContextManager[object]:
+    return edited(f"{WORKER}.submit", "ahead = len(self._waiting) if", "ahead = 0 if")
+
+
+@mutant("deadline-ignored", "the worker does not look at the clock")
+def deadline_ignored() -> AbstractContextManager[object]:
+    return edited("nanochat.web.worker.Job.over", "if time.monotonic() > self.deadline:", "if False:")
+
+
 # ---- what is asked -------------------------------------------------------------------------------------------
 
 FIRST = (serving.QUESTION, "It is 7 €.", "5+1 €?")
@@ -178,6 +198,19 @@ def forgets() -> str:
     )
 
 
+@claim("web-seed-said", about=(APP, EVENTS), killed_by="start-names-no-seed")
+def seed_said() -> str:
+    """Ask without a seed, and then with the one that was taken."""
+    wishes = {"max_tokens": 10, "temperature": 1.0}
+    with serving.serving(served=_large()) as app:
+        first = serving.ask(app, "/api/chat", serving.chat("Hi", **wishes)).events()
+        seed = first[0]["seed"]
+        again = serving.ask(app, "/api/chat", serving.chat("Hi", **wishes, seed=seed)).events()
+    rows = [[event["id"] for event in events if event["type"] == "token"] for events in (first, again)]
+    check(rows[1], rows[0], "the tokens of both answers")
+    return "Ask without a seed, and then once more with the one that the reply names: the same 10 tokens come."
+
+
 # ---- what is sent --------------------------------------------------------------------------------------------
 
 
@@ -212,6 +245,30 @@ def held_back() -> str:
     )
 
 
+@claim("web-error", about=(EVENTS, "nanochat.web.server.ended_badly"), killed_by="every-end-is-good")
+def error() -> str:
+    """Let the model fail at its third token."""
+    calls: list[int] = []
+
+    def fail(*_: object) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise ArithmeticError("a model that fails on purpose")
+
+    with serving.serving() as app, serving.quiet():
+        hook = app.chat.served.model.register_forward_pre_hook(fail)
+        try:
+            reply = serving.ask(app, "/api/chat", serving.chat(serving.QUESTION))
+        finally:
+            hook.remove()
+    kinds = [event["type"] for event in reply.events()]
+    check(kinds, ["start", "token", "token", "error"], "the events")
+    return (
+        f"A model that fails at its third token leaves a start, {kinds.count('token')} tokens and an `error` in place of "
+        "the `end`."
+    )
+
+
 # ---- who writes when -----------------------------------------------------------------------------------------
 
 
@@ -243,6 +300,18 @@ def company() -> str:
     check(len(alone), 8, "tokens of the answer")
     check(together[0], alone, "the same tokens")
     return f"A question gets the same tokens alone as in company of {len(together) - 1} others."
+
+
+@claim("web-ahead", about=f"{WORKER}.submit", killed_by="nobody-waits-before")
+def ahead() -> str:
+    """Let three jobs come to one place."""
+    shared = serving.Bench(1)
+    told = [shared.put(name, 1) for name in "ABC"]
+    shared.run()
+    check(told[:2], [0, 0], "what the first two are told")
+    return (
+        f"With a single place taken, the second to come is next, and the third is told that {told[2]} waits before it."
+    )
 
 
 @claim("web-busy", about=(f"{WORKER}.submit", APP), killed_by="queue-unlimited")
@@ -293,6 +362,14 @@ def stop() -> str:
     check(shared.ended["A"], "cancelled", "why it ended")
     check(shared.worker.active, 0, "places taken")
     return "A job that is stopped after its third token of ten writes no fourth, and its place is free."
+
+
+@claim("web-deadline", about="nanochat.web.worker.Job.over", killed_by="deadline-ignored")
+def deadline() -> str:
+    """Submit a job whose time was over before it came."""
+    written, reason = serving.late()
+    check(written, 0, "tokens written")
+    return f"A job whose time is over writes nothing more, and ends with the reason `{reason}`."
 
 
 # ---- what is shown and what is refused -----------------------------------------------------------------------

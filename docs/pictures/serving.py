@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -128,6 +129,16 @@ def asked_meanwhile(app: Any, content: object, path: str) -> Reply:
         return asyncio.run(both())
     finally:
         hook.remove()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the log to itself for the block, where something fails on purpose."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager
@@ -256,6 +267,22 @@ class Bench:
         self.worker.stop()
         self.worker.join(PATIENCE_S)
         return self.order
+
+
+def late() -> tuple[int, str]:
+    """How many tokens a job of three writes whose time is over, and why it ends."""
+    worker, done, events = Worker(1), threading.Event(), []
+
+    def emit(event: Step | Ended) -> None:
+        events.append(event)
+        if isinstance(event, Ended):
+            done.set()
+
+    worker.submit(Job(steps(3), frozenset(), -1.0, emit))
+    done.wait(PATIENCE_S)
+    worker.stop()
+    worker.join(PATIENCE_S)
+    return len(events) - 1, events[-1].reason
 
 
 def turns(lengths: Sequence[int], places: int) -> list[str]:

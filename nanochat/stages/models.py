@@ -138,6 +138,9 @@ def find_model(
 
     Raises:
         InputError: If there is no such model; the message says how to make one.
+
+    Guide:
+        "Both take the most finished model that there is." (nano/pipeline)
     """
     if source in ("tiny", "shipped"):
         if run is not None or step is not None:

@@ -36,6 +36,9 @@ class AnswerReader:
         >>> reader = AnswerReader(tokenizer)
         >>> [reader.read(token) for token in tokenizer.encode("né")]
         [[Part(kind='text', text='n')], [], [Part(kind='text', text='é')]]
+
+    Guide:
+        "So the server holds back what is not yet certain." (nano/inference/web)
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -163,6 +166,9 @@ class Answer:
         temperature: The temperature in force.
         top_k: The top-k in force.
         top: How many candidates each token is shown with; None to leave out probabilities altogether.
+
+    Guide:
+        "The second is the probability with which it was drawn, after temperature and top-k." (nano/inference/web)
     """
 
     def __init__(

@@ -120,6 +120,9 @@ class TokenBuckets:
         >>> now[0] = 31.0
         >>> buckets.wait_s("10.0.0.7")
         0.0
+
+    Guide:
+        "Each visitor has a bucket." (nano/inference/web)
     """
 
     def __init__(self, per_minute: int, max_clients: int = 4096, clock: Callable[[], float] = time.monotonic) -> None:
@@ -167,6 +170,10 @@ class Guard:
         max_body: Bytes of a request at most, counted as they come in, whatever its headers say.
         key: What ``Authorization: Bearer`` has to carry; None asks for nothing.
         locked: Beginnings of the paths that the key is asked for.
+
+    Guide:
+        "So it must be strict before it is helpful, and look at a request before anything is computed for it."
+        (nano/inference/web)
     """
 
     def __init__(

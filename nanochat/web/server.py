@@ -179,6 +179,10 @@ class Chat:
 
         Raises:
             InputError: If the messages make no conversation or do not fit.
+
+        Guide:
+            "Then the oldest messages are left out, in pairs, until the rest leaves room for an answer."
+            (nano/inference/web)
         """
         tokenizer, context = self.served.tokenizer, self.served.model.config.sequence_len
         room = -(-context // 4) if max_tokens is None else max_tokens
@@ -328,6 +332,10 @@ def create_app(
 
     Returns:
         An ASGI application; its ``chat`` is the state behind it.
+
+    Guide:
+        "So the server has a second door that speaks it too, and those programs work here without a change."
+        (nano/inference/web)
     """
     limits = limits or Limits()
     chat = Chat(served, limits)
@@ -467,6 +475,9 @@ async def page_events(
 
     Yields:
         ``start``, then a ``token`` for each token, then ``end`` or ``error``; each as the data of one event.
+
+    Guide:
+        "So the server sends each as soon as it has it." (nano/inference/web)
     """
     begin = time.monotonic()
     yield _line(

@@ -59,7 +59,11 @@ class Job:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Stop writing; the worker looks at this before each token, so at most one more is computed."""
+        """Stop writing; the worker looks at this before each token, so at most one more is computed.
+
+        Guide:
+            "Whoever leaves sets it, and the worker looks at it before each token." (nano/inference/web)
+        """
         self._cancelled.set()
 
     def over(self) -> Ended | None:
@@ -77,6 +81,9 @@ class Worker:
     Args:
         max_active: Chats that are written at the same time; each holds a cache of keys and values.
         max_waiting: Chats that may wait for a place; one more is refused.
+
+    Guide:
+        "Everybody's text grows, more slowly the more there are." (nano/inference/web)
     """
 
     def __init__(self, max_active: int = 32, max_waiting: int = 64) -> None:
