@@ -264,8 +264,8 @@ def error() -> str:
     kinds = [event["type"] for event in reply.events()]
     check(kinds, ["start", "token", "token", "error"], "the events")
     return (
-        f"A model that fails at its third token leaves a start, {kinds.count('token')} tokens and an `error` in place of "
-        "the `end`."
+        f"A model that fails at its third token leaves a start, {kinds.count('token')} tokens and an `error` in place "
+        "of the `end`."
     )
 
 

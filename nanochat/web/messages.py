@@ -20,6 +20,7 @@ MAX_CHARACTERS = 200_000
 """Characters of one text at most; models that read more are not served by this server."""
 
 Text = pydantic.Field(max_length=MAX_CHARACTERS)
+"""A text of bounded length."""
 
 
 class Strict(pydantic.BaseModel):
@@ -124,6 +125,9 @@ def read_request(kind: type[Request], body: bytes) -> Request:
     Raises:
         InputError: If the bytes are no JSON text, or an object of it has the same key twice.
         pydantic.ValidationError: If a field is missing, unknown, of the wrong type or out of bounds.
+
+    Guide:
+        "A mistake that is passed over in silence costs an evening." (nano/inference/web)
     """
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
