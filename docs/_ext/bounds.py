@@ -34,7 +34,6 @@ TIME = re.compile(
 )
 """How a duration or a speed is written."""
 BLOCK = re.compile(r"^\.\. GENERATED FROM PYTHON SOURCE LINES (\d+)-\d+$")
-_seconds = SECONDS
 
 
 class TooLong(Exception):  # noqa: N818 - what it says is how it is named
@@ -62,9 +61,10 @@ def watch(gallery_conf: dict[str, Any], file: str | None, when: str) -> None:
     if alarm is not None:
         signal.setitimer(signal.ITIMER_REAL, 0)
     faulthandler.cancel_dump_traceback_later()
-    if file is None or when != "before" or _seconds <= 0:
+    limit = gallery_conf.get("example_seconds", SECONDS)
+    if file is None or when != "before" or limit <= 0:
         return
-    name, limit = os.path.basename(file), _seconds
+    name = os.path.basename(file)
 
     def stop(number: int, frame: FrameType | None) -> None:
         if inside(frame, name):  # and not the gallery, which would fall over it
@@ -137,9 +137,7 @@ def check_output(app: Sphinx) -> None:
 
 
 def _hold(app: Sphinx, config: Any) -> None:
-    """Take the setting, and add the clock to whatever the gallery does around examples."""
-    global _seconds
-    _seconds = float(config.example_seconds)
+    """Add the clock to whatever the gallery does around examples."""
     settings = getattr(config, "sphinx_gallery_conf", None)
     if settings is None:
         return
@@ -150,8 +148,15 @@ def _hold(app: Sphinx, config: Any) -> None:
     config.sphinx_gallery_conf = {**settings, "reset_modules": resets, "reset_modules_order": "both"}
 
 
+def _set(app: Sphinx) -> None:
+    """Hand the setting to the gallery, whose processes may be others. It accepts its own keys only, until now."""
+    if settings := getattr(app.config, "sphinx_gallery_conf", None):
+        settings["example_seconds"] = float(app.config.example_seconds)
+
+
 def setup_bounds(app: Sphinx) -> None:
     """Stand around the gallery: before it reads its settings, and between its run and the record of it."""
     app.add_config_value("example_seconds", SECONDS, "", types=(int, float))
     app.connect("config-inited", _hold, priority=7)
+    app.connect("builder-inited", _set, priority=490)
     app.connect("builder-inited", check_output, priority=510)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import html
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from docs._ext.pictures import named_svg
+from docs._ext.rerun import checksum_of, examples
 from nanochat.figures import PALETTE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +39,10 @@ DEFAULTS = {
     "download_all_examples": False,
     "default_thumb_file": str(ROOT / "docs" / "_static" / "thumbnail.png"),
 }
+MOST_ALONE = 2
+"""Examples that run one after the other; more are shared among processes."""
+MOST_AT_ONCE = 3
+"""Processes of examples. Each takes up to a gigabyte of memory."""
 NUMBERS = re.compile(r"(\d+\.\d{3})\d+")
 FIGURE = """
 .. raw:: html
@@ -148,8 +154,19 @@ def _name_cards(app: Any, page: str, template: str, context: dict[str, Any], doc
         context["body"] = body.replace('class="sphx-glr-thumbnails"', 'class="nc-cards"')
 
 
+def _share(app: Any) -> None:
+    """Run the examples in several processes if several must run: each process costs some seconds to begin with."""
+    stale = sum(
+        not checksum_of(copy).is_file() or copy.read_text(encoding="utf-8") != path.read_text(encoding="utf-8")
+        for path, copy in examples(app)
+    )
+    if stale > MOST_ALONE and app.config.sphinx_gallery_conf["plot_gallery"]:
+        app.config.sphinx_gallery_conf["parallel"] = max(min(os.cpu_count() or 1, MOST_AT_ONCE), 1)
+
+
 def setup_gallery(app: Any) -> None:
     """Set the gallery's defaults before the gallery reads them."""
     app.connect("config-inited", _defaults, priority=5)
     app.connect("config-inited", _forget_examples, priority=6)
+    app.connect("builder-inited", _share, priority=490)
     app.connect("html-page-context", _name_cards)
