@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from docs._ext.claims import check, claim, mutant
 from docs._ext.mutation import edited, swapped
@@ -613,6 +614,26 @@ def muon_length() -> str:
     return (
         "A gradient a thousand times as long moves a matrix no further; a matrix with four times as many rows as "
         "columns moves twice as far as a square one."
+    )
+
+
+def _share_of_rounds(config: gpt.GPTConfig, tokens: int) -> float:
+    """What evening out all stretches adds to the arithmetic of a step; it grows with the third power of the width."""
+    small = gpt.GPTConfig.from_depth(1, 64, 8, width=32)
+    with FlopCounterMode(display=False) as counter:
+        for p in gpt.Block(small, 0).parameters():
+            optim.orthogonalize(p.detach())
+    of_block = counter.get_total_flops() * (config.n_embd / small.n_embd) ** 3
+    return config.n_layer * of_block / (tokens * accounting.flops_per_token(config))
+
+
+@claim("optim-rounds-cost", about="nanochat.optim.orthogonalize", killed_by="orthogonalise-once")
+def rounds_cost() -> str:
+    plan, large, tokens = pupil.plan(), gpt.GPTConfig.from_depth(20, 65536, 2048), 524288
+    small = _share_of_rounds(plan.model, plan.total_batch_size)
+    return (
+        f"In the pupil's steps of {plan.total_batch_size} tokens they add {small:.0%} to the arithmetic; in those of a "
+        f"model of depth 20 with {tokens:,} tokens, {_share_of_rounds(large, tokens):.1%}."
     )
 
 
