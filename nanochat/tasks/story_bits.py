@@ -3,6 +3,9 @@
 Finding one word among two hundred is hard to begin with: before a model can do it, hardly anything tells it that it is
 on the right way. Among twenty words it is easier, and who can do that learns the longer texts soon. So here only some
 sentences of a story are told, one to six, and only those questions come whose answers stand there.
+
+The stories are split as in ``story-questions``. But two stories may have a few sentences in common, so this task is for
+learning more than for judging.
 """
 
 from __future__ import annotations
