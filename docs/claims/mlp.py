@@ -40,6 +40,33 @@ def mlp_places_light() -> str:
     )
 
 
+@claim("mlp-two-thes", about="nanochat.gpt.GPT.stream", killed_by="no-norm", reads=shipped.WEIGHTS)
+def mlp_two_thes() -> str:
+    """Read the piece of the picture and look at the lamp at both places of the same word."""
+    tokens, burns = inside.piece()
+    pony, garden = (burns[place] for place, token in enumerate(tokens) if inside.word(token) == " the")
+    check.below(pony, 10, "where a pony comes next")
+    check.above(garden, 100, "where a garden comes next")
+    return (
+        "At *and Poppy the*, where a pony is due, the lamp burns with less than 10; at *boat in the* it burns with "
+        "more than 100."
+    )
+
+
+@claim("mlp-other-lamps", about="nanochat.gpt.MLP.forward", killed_by="square-for-relu2", reads=shipped.WEIGHTS)
+def mlp_other_lamps() -> str:
+    """Do the same for two other groups of words."""
+    for group in ("colours", "animals"):
+        found = inside.detector(group)
+        said = {inside.word(token).strip() for token in found.says}
+        check.true(set(shipped.GROUPS[group]) <= said, f"all six {group} are among the eight that it raises most")
+        check.above(found.share, 0.5, f"the share of its light before {group}")
+    return (
+        "One other lamp of this block speaks for colours and one for animals, and each gives more than half of its "
+        "light to places where such a word comes next."
+    )
+
+
 @claim("mlp-sizes", about="nanochat.gpt.MLP", killed_by="mlp-twice-as-wide")
 def mlp_sizes() -> str:
     """Read the shapes off a block."""

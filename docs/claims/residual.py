@@ -79,6 +79,23 @@ def residual_lesson() -> str:
     )
 
 
+@claim(
+    "residual-sizes",
+    about=("nanochat.gpt.Block", "nanochat.train.fit"),
+    killed_by="writers-start-random",
+    reads=shipped.WEIGHTS,
+)
+def residual_sizes() -> str:
+    """Measure what the parts of both models write."""
+    (_, *young), (_, *grown) = (list(inside.written(one).values()) for one in (True, False))
+    check.below(max(young), 1 / 3, "the loudest note of the pupil; its embedding has the size 1")
+    check.above(min(grown), 3.0, "the softest note of the trained model; its embedding has the size 1 too")
+    return (
+        "Each note of the pupil is less than a third as large as its embedding; each note of the trained model is more "
+        "than three times as large."
+    )
+
+
 @claim("residual-young", about=("nanochat.gpt.Block", "nanochat.train.fit"), killed_by="stream-overwritten")
 def residual_young() -> str:
     """Read the guesses of the young pupil off its stream after each stage, and leave its blocks out."""

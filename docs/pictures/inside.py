@@ -94,6 +94,15 @@ def detector(group: str, n_said: int = 8) -> Detector:
     )
 
 
+def piece(length: int = 24) -> tuple[list[int], list[float]]:
+    """The stretch of what was read that has the most places, with the light of their detector at each token."""
+    inputs, targets = (each.flatten() for each in read())
+    wanted = torch.tensor([shipped.words()[one] for one in shipped.GROUPS["places"]])
+    start = int(torch.isin(targets, wanted).float().unfold(0, length, 1).sum(1).argmax())
+    burns = light()[-1][start : start + length, detector("places").channel]
+    return inputs[start : start + length].tolist(), burns.tolist()
+
+
 def dark() -> list[float]:
     """The share of lamps that are dark at a token, for each block of the model that comes with the package."""
     return [(seen == 0).float().mean().item() for seen in light()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from docs.pictures import Box, Picture, bars, flow, inside, lines, shipped, stack, title, token_strip
+from docs.pictures import Box, Picture, bars, flow, inside, lines, stack, title, token_strip
 from nanochat.figures import show_piece
 from nanochat.gpt import GPT, GPTConfig
 
@@ -32,13 +32,9 @@ def mlp() -> Picture:
 
 def lamps() -> Picture:
     """The detector whose answer is most about places: where it burns, and what it says."""
-    found, few = inside.detector("places"), 24
-    inputs, targets = (each.flatten() for each in inside.read())
-    wanted = torch.tensor([shipped.words()[word] for word in shipped.GROUPS["places"]])
-    due = torch.isin(targets, wanted).float().unfold(0, few, 1).sum(1)
-    start = int(due.argmax())  # the stretch with the most places
-    burns = inside.light()[-1][start : start + few, found.channel].tolist()
-    tokens = [inside.word(token) for token in inputs[start : start + few].tolist()]
+    found = inside.detector("places")
+    ids, burns = inside.piece()
+    tokens, few = [inside.word(token) for token in ids], len(ids)
     said = {show_piece(inside.word(t)): push for t, push in zip(found.says, found.pushes, strict=True)}
     drawn = stack(
         title("where it burns"),
