@@ -65,7 +65,7 @@ def dart() -> Picture:
     shapes.append(label(388, 18, FOLLOWERS[-1], SMALL, anchor="end"))
     for place, edge in enumerate(edges):
         if place != 3:  # it would stand on top of the last one
-            anchor = "start" if place == 0 else "end" if place == 4 else "middle"
+            anchor = "start" if place == 0 else "end" if place > 1 else "middle"
             shapes.append(label(10 + 380 * edge, 84, f"{edge:.2f}", SMALL, "muted", anchor, mono=True))
     thrown = torch.rand(30, generator=torch.Generator().manual_seed(4)).tolist()
     for u in thrown:
@@ -107,7 +107,7 @@ def circle() -> Picture:
 def _paragraph(words: str) -> Drawing:
     """A text in lines."""
     shown = "".join(sign if sign.isprintable() else "·" for sign in words)
-    rows = textwrap.wrap(shown, 50)
+    rows = textwrap.wrap(shown, 56)
     shapes = [label(6, 12 + 18 * row, line, SMALL, anchor="start") for row, line in enumerate(rows)]
     return Drawing("".join(shapes), 18.0 * len(rows) + 6, "\n".join(rows))
 

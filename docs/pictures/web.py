@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from docs.pictures import SMALL, Box, Drawing, Picture, bars, flow, label, rect, serving, stack, title
 from docs.pictures.tools import tokenizer
+from nanochat.web.guard import as_line
 
 TURNS = (5, 3, 4)
 """Tokens of the answers that share a worker in the picture."""
 PLACES = 2
 """Answers that are written at the same time there."""
-LETTERS = 46
-"""Characters of a line of the picture of the wire."""
 
 
 def stations() -> Picture:
@@ -39,13 +37,17 @@ def stations() -> Picture:
     )
 
 
-def _short(event: dict[str, Any]) -> str:
-    """An event as one line, with the fields that the chapter speaks of."""
-    kept = {"start": ("type", "prompt_tokens", "seed"), "token": ("type", "id", "piece"), "end": ("type", "reason")}
-    shown = {name: event[name] for name in kept[event["type"]]}
+def _short(event: dict[str, Any]) -> list[str]:
+    """An event as it is sent, in lines, with an ellipsis for the fields that the chapter does not speak of."""
+
+    def fields(*names: str) -> str:
+        return ",".join(f"{as_line(name)}:{as_line(event[name])}" for name in names)
+
     if event["type"] == "token":
-        shown["text"] = "".join(part["text"] for part in event["parts"])
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))[:-1] + ",…}"
+        return [f"data: {{{fields('type', 'id', 'piece')},…,", f"  {fields('parts')}}}"]
+    if event["type"] == "start":
+        return [f"data: {{{fields('type')},…,{fields('prompt_tokens')},…,{fields('seed')}}}"]
+    return [f"data: {{{fields('type', 'reason')},…}}"]
 
 
 def wire() -> Picture:
@@ -61,20 +63,20 @@ def wire() -> Picture:
             lines.append("    ...")
             y += 22
             continue
-        words = f"data: {_short(event)}"
         ink = {"start": "green", "token": "accent", "end": "rose"}[event["type"]]
-        cut = [words[at : at + LETTERS] for at in range(0, len(words), LETTERS)]
+        cut = _short(event)
         shapes.append(rect(2, y, 396, 12 + 17 * len(cut), ink, 0.1))
         for row, line in enumerate(cut):
             shapes.append(label(10, y + 14 + 17 * row, line, SMALL, anchor="start", mono=True))
-        lines += [words, ""]
+        lines += [*cut, ""]
         y += 18 + 17 * len(cut)
     silent = sum(not event["parts"] for event in tokens)
     return Drawing("".join(shapes), y, "\n".join(lines)).picture(
         "A list of lines that begin with data. The first is the start, then come tokens, at the end stands the end. "
-        "Of three tokens for the euro sign, only the third has a text.",
+        "Of three tokens for the euro sign, only the third has a part.",
         f"Some of the {len(events)} events, shortened where there is a …. The sign € is three tokens; the first two "
-        f"bring no text, the third brings all of it. {silent} of the {len(tokens)} tokens bring nothing to show.",
+        "bring no part, the third brings all of it, written as `\\u20ac`, the number of the sign. "
+        f"{silent} of the {len(tokens)} tokens bring nothing to show.",
     )
 
 
