@@ -10,6 +10,7 @@ import pytest
 
 from docs._ext import guides
 from docs._ext.project import Project
+from docs._ext.single_file import Flattener
 
 PROJECT = Project(Path(__file__).resolve().parents[1])
 FOLDER = PROJECT.docs / "nanomath"
@@ -98,3 +99,9 @@ def test_every_symbol_says_how_it_is_read() -> None:
         symbol["key"] for symbol in SYMBOLS if not (PROJECT.docs / f"{symbol.get('home', 'index')}.md").is_file()
     ]
     assert not homeless, f"the home of {homeless} does not exist"
+
+
+def test_the_guide_in_one_file_has_the_tables_of_symbols() -> None:
+    page = Flattener(PROJECT).page("nanomath/notation")
+    missing = [symbol["key"] for symbol in SYMBOLS if f"| {symbol['name']} | {symbol['say']} |" not in page]
+    assert not missing, f"the tables of NANOMATH.md lack {missing}"
