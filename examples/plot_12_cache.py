@@ -248,7 +248,7 @@ plt.show()
 from torch.utils.flop_counter import FlopCounterMode
 
 prompt = [run.tokenizer.bos]
-settings = {"temperature": 0, "stop": (), "max_tokens": 100}
+settings = {"temperature": 0, "stop": (), "max_tokens": 64}
 
 
 def operations(use_cache: bool) -> list[int]:
