@@ -445,8 +445,8 @@ def cache_outgrows() -> str:
     check.true(cache_bytes(config, 1, tokens, torch.bfloat16) >= weights, "the cache is as large as the weights")
     check.true(cache_bytes(config, 1, tokens - 1, torch.bfloat16) < weights, "and with one token less it is not")
     return (
-        f"At depth {config.n_layer} the cache of a single talk outgrows the weights of the whole model at {tokens:,} "
-        "tokens, both in bfloat16."
+        f"At depth {config.n_layer}, with a vocabulary of {config.vocab_size:,}, the cache of a single talk outgrows "
+        f"the weights of the whole model at {tokens:,} tokens, both in bfloat16."
     )
 
 
@@ -492,7 +492,8 @@ def cache_full() -> str:
     cache = KVCache(model.config, 1, 2)
     said = check.raises(InputError, lambda: model(bench.row(3), cache=cache), "three positions do not fit")
     check.true("make it larger or drop the oldest tokens" in said, "what the message advises")
-    return "A position that does not fit is refused, with the advice to make the cache larger or to drop the oldest tokens."
+    advice = "to make the cache larger or to drop the oldest tokens"
+    return f"A position that does not fit is refused, with the advice {advice}."
 
 
 # ---- the pipeline --------------------------------------------------------------------------------------------
