@@ -51,10 +51,12 @@ def plan_for(depth: int, budget: float, seed: int = 1) -> Plan:
     )
 
 
-print("depth  width  parameters  operations     tokens for a budget of")
 print(
-    "                           for a token  "
-    + "".join(f"{b:>10.0e}" for b in BUDGETS)
+    "depth  width  parameters  operations     tokens, for a budget in billions of"
+)
+print(
+    "                         for a token     "
+    + "".join(f"{b / 1e9:10.0f}" for b in BUDGETS)
 )
 for depth in DEPTHS:
     config = plan_for(depth, BUDGETS[0]).model
@@ -110,7 +112,7 @@ def train_point(depth: int, budget: float, seed: int = 1) -> dict:
 HERE = (2, BUDGETS[0])
 ours = train_point(*HERE)
 print(
-    f"depth {HERE[0]}, {HERE[1]:.0e} operations, {ours['steps']} steps: "
+    f"depth {HERE[0]}, {HERE[1] / 1e9:.0f} billion operations, {ours['steps']} steps: "
     f"{ours['bits_per_byte']:.3f} bits per byte"
 )
 
@@ -194,7 +196,7 @@ for number, budget in enumerate(BUDGETS):
         ("-", "--", "-.", ":")[number],
         marker=".",
         color=f"C{number}",
-        label=f"{budget:.0e} operations",
+        label=f"{budget / 1e9:.0f} billion",
     )
     place = sizes[low["depth"]], low["bits_per_byte"]
     axes.plot(*place, "o", color=f"C{number}", markersize=9)
@@ -204,7 +206,9 @@ axes.set_xticks(list(sizes.values()), [f"{n / 1000:.0f}k" for n in sizes.values(
 axes.minorticks_off()
 axes.set(xlabel="parameters", ylabel="bits per byte, new stories")
 axes.set_title("Which size for which budget")
-axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2)
+axes.legend(
+    loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2, title="operations"
+)
 best = [low["depth"] for low in lowest]
 if best != sorted(best) or best[0] == best[-1]:
     raise ValueError(f"a larger budget should want a larger model, not {best}")
@@ -225,7 +229,7 @@ describe(
     "With a larger budget the line lies lower and its lowest point further to the right.",
     caption="The large dots: "
     + "; ".join(
-        f"{low['budget']:.0e} operations, depth {low['depth']}, {low['bits_per_byte']:.2f} bits per byte"
+        f"{low['budget'] / 1e9:.0f} billion operations, depth {low['depth']}, {low['bits_per_byte']:.2f} bits per byte"
         for low in lowest
     )
     + f". Three seeds of one point differ by {max(luck):.2f} at most. The cross is the point trained on this page.",
@@ -234,8 +238,11 @@ describe(
 plt.show()
 
 # %%
-# The same points seen from another side: how far does each size get as the budget grows? No size is the best for all
-# time. Each is overtaken by the next larger one. If you know only one curve, you cannot see it.
+# At the smallest budget only the right side of the valley is to be seen: a still smaller model might do better there.
+# And where two points are as near to each other as two seeds of one point, the study cannot say which is lower.
+#
+# Here are the same points from another side: how far does each size get as the budget grows? The smallest leads at
+# first. Then the second overtakes it, and at last the third the second.
 
 figure, axes = plt.subplots(figsize=(4.8, 3.3))
 for number, depth in enumerate(DEPTHS):
@@ -268,9 +275,9 @@ start, end = BUDGETS[0], BUDGETS[2]
 describe(
     figure,
     alt="Falling lines, one for each depth, which cross: the smallest model leads at first and is overtaken.",
-    caption=f"At {start:.0e} operations depth {DEPTHS[0]} leads with {small[start]:.2f} bits per byte; depth "
-    f"{DEPTHS[1]} has {next_up[start]:.2f}. At {end:.0e} it is the other way round: {small[end]:.2f} and "
-    f"{next_up[end]:.2f}.",
+    caption=f"At {start / 1e9:.0f} billion operations depth {DEPTHS[0]} leads with {small[start]:.2f} bits per byte; "
+    f"depth {DEPTHS[1]} has {next_up[start]:.2f}. At {end / 1e9:.0f} billion it is the other way round: "
+    f"{small[end]:.2f} and {next_up[end]:.2f}.",
 )
 # sphinx_gallery_end_ignore
 plt.show()
@@ -294,7 +301,7 @@ for number, budget in enumerate(BUDGETS):
         ("-", "--", "-.", ":")[number],
         marker=".",
         color=f"C{number}",
-        label=f"{budget:.0e} operations",
+        label=f"{budget / 1e9:.0f} billion",
     )
     low = lowest[number]
     place = ratio[low["depth"], budget], low["bits_per_byte"]
@@ -307,18 +314,20 @@ axes.set_xticks(ticks, map(str, ticks))
 axes.minorticks_off()
 axes.set(xlabel="tokens for each parameter", ylabel="bits per byte, new stories")
 axes.set_title("Where the valleys lie")
-axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2)
+axes.legend(
+    loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2, title="operations"
+)
 at_best = [ratio[low["depth"], low["budget"]] for low in lowest]
 for low, tokens in zip(lowest, at_best, strict=True):
     print(
-        f"{low['budget']:.0e} operations: depth {low['depth']}, "
+        f"{low['budget'] / 1e9:3.0f} billion operations: depth {low['depth']}, "
         f"{tokens:.1f} tokens for each parameter"
     )
 print("twenty would be, by depth:")
 for depth in DEPTHS:
     deserved = compute_optimal_tokens(plan_for(depth, BUDGETS[0]).model)
     print(
-        f"  {depth}: {deserved * flops_per_token(plan_for(depth, 1e10).model):.1e} operations"
+        f"  {depth}: {deserved * flops_per_token(plan_for(depth, 1e10).model) / 1e9:6,.0f} billion operations"
     )
 # sphinx_gallery_start_ignore
 describe(
