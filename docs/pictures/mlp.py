@@ -20,7 +20,7 @@ def mlp() -> Picture:
             Box("how bright each lamp burns", f"{wide:,} numbers", "amber"),
             Box("what is added", f"{narrow} numbers", "green"),
         ],
-        ["up: a question in each row", "the bend: negative to 0, the rest squared", "down: an answer in each column"],
+        ["up: a question a row", "the bend: 0, or squared", "down: an answer a column"],
     )
     return way.picture(
         alt="Four boxes from top to bottom: what the token knows, how well it fits each question, how bright each lamp "

@@ -38,7 +38,7 @@ def map_of_the_chapter() -> Picture:
             Box("embedding: a vector for each", "page 1", "violet"),
             [
                 Box("attention\nlook back", "page 2", "amber"),
-                Box("positions\nwho stands where", "page 3", "amber"),
+                Box("positions\nwhat order", "page 3", "amber"),
                 Box("norms\none volume", "page 4", "blue"),
             ],
             Box("MLP: think alone", "page 5", "green"),

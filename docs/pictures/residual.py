@@ -87,7 +87,7 @@ def guesses() -> Picture:
     names = ["embedding", *(f"block {number}" for number in range(1, len(stages)))]
     columns = [show_piece(inside.word(token)) for token in targets[0, start : start + few].tolist()]
     text = "".join(inside.word(token) for token in inputs[0, 1 : start + 1].tolist()).strip()
-    drawn = grid(chances, names, columns, note="probability of the token above, read off after the stage on the left")
+    drawn = grid(chances, names, columns, note="how likely the token above was found")
     means = inside.losses(False)
     return drawn.picture(
         alt="A table with a row for each stage and a column for each token of a story: the probability of that token. "
