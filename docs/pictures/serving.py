@@ -28,7 +28,7 @@ QUESTION = "4+3 €?"
 PATIENCE_S = 60
 """Seconds after which something that should have happened long ago is taken for broken."""
 
-HELD_S = 5
+HELD_S = 15
 """Seconds for which a model is held at most."""
 
 
