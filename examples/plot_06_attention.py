@@ -15,8 +15,8 @@ The ideas are in :doc:`the chapter on attention </nano/model/attention>`. The mo
 # ----------------------
 # We read a story that the model never saw. In the first block, each token writes a note for the others, its *value*.
 # At this point nobody has listened to anybody: each note knows its own word and nothing else.
-# (:meth:`~nanochat.gpt.CausalSelfAttention.project` makes the notes, together with the queries and keys that we need
-# further down.)
+# (:meth:`~nanochat.gpt.CausalSelfAttention.project` makes the notes. It also makes a query and a key of each token:
+# scores come from these.)
 
 import torch
 
@@ -101,9 +101,9 @@ for name, way in ways.items():
 # Which head shall we watch?
 # --------------------------
 # A plain average treats all words alike. The third version has a handle to change that: raise a score, and its weight
-# grows. In the trained model each head makes its own scores. To find one that is easy to understand, stand at each
-# place of sixty stories where a name is about to be said *again*. How much weight does each head put on the
-# places where this name stood before?
+# grows. In the trained model each head makes its own scores, out of queries and keys. To find a head that is easy to
+# understand, stand at each place of sixty stories where a name is about to be said *again*. How much weight does each
+# head put on the places where this name stood before?
 
 from nanochat.corpora.stories import FRIENDS, HEROES
 

@@ -3,7 +3,7 @@ Keep the scores gentle
 ======================
 
 Attention compares a query with each key, and softmax makes weights of the scores. In between stands a small division:
-by the square root of the head size. Leave it out, and almost nothing seems to change. Why is it there?
+by the square root of the head size. It is easily overlooked. Why is it there?
 
 This page measures what happens without it, and then what this model does besides. The ideas are in
 :doc:`the chapter on scores </nano/model/attention/scores>`.
@@ -310,9 +310,9 @@ describe(
 plt.show()
 
 # %%
-# So in this model the division no longer guards the start against long vectors: the norm does that. The two together
-# set the *range* of the scores. Is it wide enough? Here are all scores of the story, in a fresh model and in the
-# trained one. The queries and keys of a fresh model point in random directions, and random directions in many
+# So the norm guards against long vectors. The division is needed as much as before: the dot product of two vectors as
+# long as the root of D is D times a cosine. Together they set the *range* of the scores for good. Is it wide enough?
+# Here are all scores of the story, in a fresh model and in the trained one. The queries and keys of a fresh model point in random directions, and random directions in many
 # dimensions have small cosines. Training may turn a query towards a key or away from it.
 
 
