@@ -312,8 +312,9 @@ plt.show()
 # %%
 # So the norm guards against long vectors. The division is needed as much as before: the dot product of two vectors as
 # long as the root of D is D times a cosine. Together they set the *range* of the scores for good. Is it wide enough?
-# Here are all scores of the story, in a fresh model and in the trained one. The queries and keys of a fresh model point in random directions, and random directions in many
-# dimensions have small cosines. Training may turn a query towards a key or away from it.
+# Here are all scores of the story, in a fresh model and in the trained one. The queries and keys of a fresh model
+# point in random directions, and random directions in many dimensions have small cosines. Training may turn a query
+# towards a key or away from it.
 
 
 @torch.no_grad()
