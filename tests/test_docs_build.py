@@ -31,9 +31,29 @@ def test_true_site_builds_and_links_both_ways(site: ToySite) -> None:
     )
     assert rows[1] == ["verified", "The limit is 15.", "x.html#verified-lim", "Squares"]
     assert "claims.js" in site.html("verification/index") and "claims.js" not in entry
+    whole = site.html("print/nano")
+    assert whole.count("<h1") == 1 and 'id="nano-x--claim-sq"' in whole and 'href="#nano-x--other-bodies"' not in whole
+    assert 'href="../verification/x.html#verified-sq"' in whole and 'href="../source/toy/maths.html#toy.maths' in whole
     assert 'id="toy.maths.Thing.area"' in site.html("source/toy/maths")
     assert "15,000" in page and "Cubes are not squares." in site.html("api")
     assert 'href="nano/x.html#other-bodies"' in site.html("api")  # the docstring's quote leads to its section
+
+
+def test_counted_tables_follow_the_guides(site: ToySite) -> None:
+    index = site.root / "docs" / "index.md"
+    index.write_text(index.read_text() + "\n```{counted} statistics\n```\n\n{whole}`NANO.md` and {printed}`nano`\n")
+    assert site.build().status == 0
+    before = site.html("index")
+    assert 'href="NANO.md"' in before and 'href="print/nano.html"' in before
+    words = len((site.root / "docs/_build/html/NANO.md").read_text().split())
+    assert f'<td class="text-right"><p>{words}</p></td>' in before
+    site.guide.write_text(site.guide.read_text() + "\n## Three more words\n")
+    assert site.build().status == 0
+    assert f'<td class="text-right"><p>{words + 4}</p></td>' in site.html("index")
+    assert "Three more words" in site.html("print/nano")
+    index.write_text(index.read_text().replace("{counted} statistics", "{counted} sheep"))
+    built = site.build()
+    assert built.status != 0 and "there is no table 'sheep'; there are: statistics, problems" in built.output
 
 
 def test_many_claims_of_a_page_get_several_pages_of_proofs(site: ToySite) -> None:

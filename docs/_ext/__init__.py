@@ -1,10 +1,10 @@
 """The site's own Sphinx extension: a core that knows no Sphinx, and one ``setup_<feature>`` a file.
 
 The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``,
-``command`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``quotes``, ``values``,
-``ahead``, ``built``, ``rerun``, ``bounds``, ``ending``, ``single_file`` and ``used_in`` hand it to Sphinx. The
-look: ``look``, ``docstrings``, ``math``, ``symbols``, ``terms``, ``pictures``, ``problems``, ``gallery``, ``marks``
-and ``numbering``.
+``command``, ``counting`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``overview``,
+``quotes``, ``values``, ``ahead``, ``built``, ``rerun``, ``bounds``, ``ending``, ``counted``, ``single_file``,
+``printed`` and ``used_in`` hand it to Sphinx. The look: ``look``, ``docstrings``, ``math``, ``symbols``, ``terms``,
+``pictures``, ``problems``, ``gallery``, ``marks`` and ``numbering``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 TRUTH = (
     *("skin", "gate", "references", "verification", "quotes", "lint", "values"),
-    *("ahead", "built", "rerun", "bounds", "ending", "single_file", "used_in"),
+    *("ahead", "built", "rerun", "bounds", "ending", "counted", "single_file", "printed", "used_in"),
 )
 """Features that check the guides; ``skin`` first, the others build on it."""
 LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery", "marks", "numbering")

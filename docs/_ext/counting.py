@@ -16,7 +16,7 @@ _MADE = re.compile(
 )
 ASIDE = re.compile(r"^(practice|problems|exercises)\b|^what to remember$", re.IGNORECASE)
 """Headings that name no topic."""
-LISTS = frozenset({"nano/glossary", "nanomath/notation"})
+LISTS = frozenset({"nano/glossary", "nanomath/glossary", "nanomath/notation"})
 """Pages that lead and list, and teach no topic of their own."""
 
 

@@ -144,7 +144,7 @@ def _sweep(app: Sphinx, exception: Exception | None) -> None:
     names |= {page_of(project, path) for path in source_files(app, app.env)}
     for path in out.rglob("*.html"):
         name = path.relative_to(out).with_suffix("").as_posix()
-        if name not in names and not name.startswith("_"):
+        if name not in names and not name.startswith(("_", "print/")):  # printed.py makes those
             path.unlink()
     for path in (out / "_sources").rglob("*.txt"):
         if app.project.path2doc(Path(app.srcdir, path.relative_to(out / "_sources").with_suffix(""))) not in names:

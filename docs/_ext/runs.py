@@ -63,8 +63,8 @@ class Memory:
         return {*files, *(PROJECT.root / part for part in KIT)}, text
 
     def recall(self, target: str, kind: type) -> Any:
-        """Return the result that the function had under its present key, or None."""
-        entry = self.old.get(target, {})
+        """Return the result that the function had under its present key, in this build or an earlier one, or None."""
+        entry = self.new.get(target) or self.old.get(target, {})
         if not entry or entry.get("key") != self.key(target) or entry.get("kind") != kind.__name__:
             return None
         self.new[target] = entry

@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 from docs._ext import guides
-from docs._ext.gate import report_of
+from docs._ext.counted import FILES, TABLES, table
 from docs._ext.project import Project
 from docs._ext.references import excerpt, lexer_of
 from docs._ext.skin import link, project_of
@@ -24,8 +24,10 @@ from docs._ext.sources import Index, display
 from docs._ext.symbols import SymbolTable
 from docs._ext.values import ValueFailed, evaluate, works
 
-FILES = {"NANO.md": "nano/index", "NANOMATH.md": "nanomath/index", "VERIFICATION.md": "verification/index"}
-"""File -> the page whose toctree it follows."""
+FRONT = "guides"
+"""The page that becomes README_GUIDES.md; the home page where there is none."""
+PRINTED = "print"
+"""Where the pages to print lie."""
 DROPPED = frozenset("toctree contents include raw eval-rst references only index grid".split())
 _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,}|:{3,})\s*(?:\{([\w:-]+)\}\s*(.*)|(.*))$")
 _SPAN_OR_ROLE = re.compile(r"(\{[\w:+-]+\})?(`+)(?!`)(.+?)(?<!`)\2(?!`)", re.DOTALL)
@@ -46,6 +48,10 @@ class Flattener:
         self.index = Index(project)
         self.works = works(project)
         self.homes: dict[str, str] = {}
+        self.places: dict[str, tuple[int, int]] = {}
+        """Page -> its first and last line in the file of its guide, once that is written."""
+        self.tables: dict[str, str] = {}
+        """What ``{counted}`` shows."""
         for file, start in FILES.items():
             for path in guides.reading_order(project, start):
                 self.homes.setdefault(project.docname(path), file)
@@ -55,16 +61,20 @@ class Flattener:
                 self.claims.setdefault(sentence.id, f"{project.relative(page)}:{sentence.line}")
 
     def guide(self, file: str) -> str:
-        """One whole guide."""
+        """One whole guide, with the line that says what it was written from."""
         pages = guides.reading_order(self.project, FILES[file])
         top = len(FILES[file].split("/")) - 1
-        parts = []
+        parts, line = [stamp(self.project)], 3
         for path in pages:
             docname = self.project.docname(path)
             parts_of = docname.split("/")
             depth = len(parts_of) - top - (parts_of[-1] == "index")
-            parts.append(self.page(docname, max(depth, 0)))
-        return "\n\n".join(parts)
+            text = self.page(docname, max(depth, 0))
+            last = line + text.count("\n")
+            self.places[docname] = (line, last)
+            parts.append(text)
+            line = last + 2
+        return "\n\n".join(parts) + "\n"
 
     def page(self, docname: str, shift: int = 0) -> str:
         """One page, its headings moved down by ``shift`` levels."""
@@ -129,6 +139,8 @@ class Flattener:
             body = body[1:]
         if name in DROPPED:
             return []
+        if name == "counted":
+            return self._blocks(self.tables.get(argument, "").splitlines(), docname, shift)
         if name == "picture":
             from docs._ext.pictures import load
 
@@ -206,6 +218,8 @@ class Flattener:
             "cite": lambda: f"({self.works[target].short}, {self.works[target].url})",
             "math": lambda: f"${content}$",
             "claim": lambda: f"`{self.claims[target]}`",
+            "whole": lambda: f"[{content}]({content})",
+            "printed": lambda: f"`{PRINTED}/{content}.html`",
             "doc": lambda: self._to(title, self._page(target, docname), "", docname) or target,
             "ref": lambda: title or target,
         }
@@ -248,7 +262,34 @@ class Flattener:
         if not home:
             return text or title
         file = "" if home == self.homes.get(docname) else home
-        return f"[{text or title}]({file}#{slug(anchor or title)})"
+        lines = self.places.get(there) if docname not in self.homes else None
+        where = f" ({file}:{lines[0]}-{lines[1]})" if lines else ""
+        return f"[{text or title}]({file}#{slug(anchor or title)}){where}"
+
+
+def stamp(project: Project) -> str:
+    """The line that each file begins with."""
+    return f"Written by the build of commit {project.commit()}; the site has pictures and links.\n"
+
+
+def whole_guides(app: Sphinx) -> dict[str, str]:
+    """File -> the text of a whole guide. Written once in a build, after all that is shown in it has been computed."""
+    flat = Flattener(project_of(app))
+    app.truth_flat = flat  # type: ignore[attr-defined]
+    starts = {file: flat.project.docs / f"{start}.md" for file, start in FILES.items()}
+    app.truth_whole = {file: flat.guide(file) for file, path in starts.items() if path.is_file()}  # type: ignore[attr-defined]
+    return app.truth_whole  # type: ignore[attr-defined]
+
+
+def front(app: Sphinx, flat: Flattener) -> str:
+    """README_GUIDES.md: the page that leads to the guides, with the lines of each chapter in its file."""
+    flat.tables = {name: table(app, name) for name in TABLES}
+    pages = [name for name in (FRONT, "finder") if (flat.project.docs / f"{name}.md").is_file()]
+    texts = [flat.page(name, min(place, 1)) for place, name in enumerate(pages)] or [
+        flat.page("index"),
+        "\n".join(flat._blocks(flat.tables["statistics"].splitlines(), "index", 0)),
+    ]
+    return "\n\n".join([stamp(flat.project), *texts]) + "\n"
 
 
 def write_files(app: Sphinx, exception: Exception | None) -> None:
@@ -256,24 +297,10 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     project = project_of(app)
-    flat = Flattener(project)
-    out = Path(app.outdir)
-    stamp = f"Written by the build of commit {project.commit()}; the site has pictures and links.\n\n"
-    report = report_of(app)
-    texts = {}
-    for file, start in FILES.items():
-        if (project.docs / f"{start}.md").is_file():
-            texts[file] = f"{stamp}{flat.guide(file)}\n"
-    rows = "".join(f"| [{file}]({file}) | {text.count(chr(10)):,} lines |\n" for file, text in texts.items())
-    front = flat.page("index") if (project.docs / "index.md").is_file() else "# The guides"
-    texts["README_GUIDES.md"] = (
-        f"{stamp}{front}\n\n## The guides as files\n\n| File | Length |\n|---|--:|\n{rows}\n"
-        f"VERIFICATION holds {len(report.verdicts)} claims, {report.count('verified')} of them verified.\n"
-    )
+    texts = {"README_GUIDES.md": front(app, app.truth_flat), **app.truth_whole}  # type: ignore[attr-defined]
     for file, text in texts.items():
-        project.write(out / file, text)
-    order = ["README_GUIDES.md", *(file for file in FILES if file in texts)]
-    project.write(out / "llms-full.txt", "\n\n".join(texts[file] for file in order))
+        project.write(Path(app.outdir, file), text)
+    project.write(Path(app.outdir, "llms-full.txt"), "\n\n".join(texts.values()))
 
 
 class WholeRole(SphinxRole):

@@ -1,0 +1,148 @@
+"""``{counted} NAME``: a table that the build counts, such as how long the guides are, or where the problems stand.
+
+The text of each table is Markdown and knows no Sphinx, so that the guides as single files hold the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+
+from docs._ext import guides
+from docs._ext.counting import Counts, count, made_in
+from docs._ext.overview import counted
+from docs._ext.project import Project
+
+FILES = {"NANO.md": "nano/index", "NANOMATH.md": "nanomath/index", "VERIFICATION.md": "verification/index"}
+"""Each guide as a file -> the page whose toctree it follows."""
+LONGEST = 110
+"""A question is listed with so many characters at most."""
+
+
+def statistics(project: Project, whole: dict[str, str]) -> str:
+    """How much each guide holds; lines and words are those of the guide as one file."""
+    rows = [
+        "| Guide | Lines | Words | Topics | Code references | Pictures | Claims | Problems |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for file, text in whole.items():
+        found: Counts = count(project, FILES[file])
+        if file == "VERIFICATION.md":
+            proved = sum(count(project, FILES[guide]).claims for guide in whole if guide != file)
+            rest: list[str] = ["all of both", f"{found.references:,}", "", f"{proved:,}", ""]
+        else:
+            numbers = (found.topics, found.references, found.pictures, found.claims, found.problems)
+            rest = [f"{number:,}" for number in numbers]
+        lines, words = f"{text.count(chr(10)):,}", f"{len(text.split()):,}"
+        rows.append(f"| {{whole}}`{file}` | {' | '.join([lines, words, *rest])} |")
+    return "\n".join(rows)
+
+
+def problems(project: Project, whole: dict[str, str]) -> str:
+    """All practice problems, by chapter, each a link."""
+    parts, total = [], 0
+    for start in ("nano/index", "nanomath/index"):
+        chapters: dict[Path, list[str]] = {}
+        for made in made_in(project, start):
+            if made.kind == "problem":
+                place = f"/{project.docname(made.page)}.md#problem-{made.number}"
+                chapters.setdefault(made.page, []).append(f"- [{opening(made.target)}]({place})")
+        number = sum(map(len, chapters.values()))
+        total += number
+        name = start.partition("/")[0].upper()
+        parts.append(f"## {name}\n\n{counted(number, 'problem')} in {counted(len(chapters), 'chapter')}.\n")
+        for page, lines in chapters.items():
+            title = guides.title(page.read_text(encoding="utf-8"), page.stem)
+            parts += [f"### {title}\n", "\n".join(lines), ""]
+    return f"Both guides together have {counted(total, 'problem')}.\n\n" + "\n".join(parts)
+
+
+def opening(target: str) -> str:
+    """The beginning of a question, without markup that a link cannot hold."""
+    from docs._ext.problems import load
+
+    try:
+        words = re.sub(r"\{\w+\}`([^`<]*?)(?:\s*<[^`>]*>)?`", r"\1", " ".join(load(target).question.split()))
+    except ValueError:
+        return target  # reported by the page that asks it
+    words = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})", r"\1", words)
+    if len(words) > LONGEST:
+        cut = words.rfind(" ", 0, LONGEST)
+        while words.count("$", 0, cut) % 2 or words.count("`", 0, cut) % 2:
+            cut = words.rfind(" ", 0, cut)
+        words = f"{words[:cut].rstrip(' ,:;')} …"
+    return words.replace("[", r"\[").replace("]", r"\]")
+
+
+TABLES: dict[str, Callable[[Project, dict[str, str]], str]] = {"statistics": statistics, "problems": problems}
+
+
+# ---- the skin: Sphinx ----
+
+
+def _noted(env: BuildEnvironment) -> dict[str, dict[str, str]]:
+    if not hasattr(env, "truth_counted"):
+        env.truth_counted = {}  # type: ignore[attr-defined]
+    return env.truth_counted  # type: ignore[attr-defined]
+
+
+def table(app: Sphinx, name: str) -> str:
+    """One table of this build."""
+    return app.truth_tables[name]  # type: ignore[attr-defined]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class CountedDirective(SphinxDirective):
+    """Show a table that the build counts."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the table as if it stood on the page."""
+        name = self.arguments[0]
+        if name not in TABLES:
+            raise self.error(f"counted: there is no table {name!r}; there are: {', '.join(TABLES)}")
+        text = table(self.env.app, name)
+        _noted(self.env).setdefault(self.env.docname, {})[name] = _digest(text)
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+def _outdated(app: Sphinx, env: BuildEnvironment, *changes: set[str]) -> list[str]:
+    """Count once, before pages are read; the pages whose table is another one now."""
+    from docs._ext.single_file import whole_guides
+    from docs._ext.skin import project_of
+
+    project, whole = project_of(app), whole_guides(app)
+    app.truth_tables = {name: make(project, whole) for name, make in TABLES.items()}  # type: ignore[attr-defined]
+    return [
+        docname
+        for docname, tables in _noted(env).items()
+        if docname in env.found_docs and any(_digest(table(app, name)) != was for name, was in tables.items())
+    ]
+
+
+def _purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    _noted(env).pop(docname, None)
+
+
+def _merge(app: Sphinx, env: BuildEnvironment, docnames: list[str], other: BuildEnvironment) -> None:
+    _noted(env).update({name: held for name, held in _noted(other).items() if name in docnames})
+
+
+def setup_counted(app: Any) -> None:
+    """Register the directive ``counted``."""
+    app.add_directive("counted", CountedDirective)
+    app.connect("env-get-outdated", _outdated, priority=800)  # the pictures of the files are remembered by then
+    app.connect("env-purge-doc", _purge)
+    app.connect("env-merge-info", _merge)
