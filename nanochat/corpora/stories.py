@@ -75,6 +75,7 @@ PLACES: Lexicon = {
         ("park", "in"), ("garden", "in"), ("forest", "in"), ("meadow", "in"), ("river", "by"), ("hill", "on"),
     )
 }  # fmt: skip
+"""Where the characters go."""
 SPOTS: Lexicon = {
     spot: {"": spot}
     for spot in (
@@ -82,11 +83,15 @@ SPOTS: Lexicon = {
         "next to a stone",
     )
 }  # fmt: skip
+"""Where a lost thing lies."""
 FAMILY: Lexicon = {word: {"": word} for word in ("mother", "father", "grandma", "grandpa")}
+"""The older one of a story."""
 NUMBERS: Lexicon = {word: {"": word, "Cap": word.capitalize()} for word in ("two", "three", "four", "five", "six")}
+"""How many things there are."""
 EVEN: Lexicon = {
     word: {**NUMBERS[word], "half": half} for word, half in (("two", "one"), ("four", "two"), ("six", "three"))
 }
+"""How many things two can share, and how many each gets."""
 COMMON_ROLES: Mapping[str, Lexicon] = {
     "hero": HEROES, "friend": FRIENDS, "elder": FAMILY, "thing": THINGS, "food": FOODS, "place": PLACES, "spot": SPOTS,
     "number": NUMBERS,
