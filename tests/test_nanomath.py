@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from docs._ext import guides
+from docs._ext.pictures import load as load_picture
+from docs._ext.problems import load as load_problem
 from docs._ext.project import Project
 from docs._ext.single_file import Flattener
 
@@ -105,3 +109,97 @@ def test_the_guide_in_one_file_has_the_tables_of_symbols() -> None:
     page = Flattener(PROJECT).page("nanomath/notation")
     missing = [symbol["key"] for symbol in SYMBOLS if f"| {symbol['name']} | {symbol['say']} |" not in page]
     assert not missing, f"the tables of NANOMATH.md lack {missing}"
+
+
+# ---- arithmetic that is written as mathematics ----
+
+MATHS = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$]+?)\$(?!\d)", re.S)
+RELATION = re.compile(r"(=|\\approx|\\ne|\\le|\\ge|<|>)")
+CALCULABLE = re.compile(r"(?:[\d.+\-*/() ]|root|lb|pi)+")
+
+
+def group(tex: str, start: int) -> int:
+    """Where the group ends that begins at a brace."""
+    depth = 0
+    for place in range(start, len(tex)):
+        depth += (tex[place] == "{") - (tex[place] == "}")
+        if not depth:
+            return place + 1
+    return len(tex)
+
+
+def calculation(tex: str) -> str | None:
+    """Numbers and signs as Python, or None where anything else takes part."""
+    while found := re.search(r"\\frac(?=\{)", tex):
+        middle = group(tex, found.end())
+        end = group(tex, middle)
+        above, below = tex[found.end() + 1 : middle - 1], tex[middle + 1 : end - 1]
+        tex = f"{tex[: found.start()]}(({above})/({below})){tex[end:]}"
+    while found := re.search(r"\\sqrt(?=\{)", tex):
+        end = group(tex, found.end())
+        tex = f"{tex[: found.start()]}root({tex[found.end() + 1 : end - 1]}){tex[end:]}"
+    tex = tex.replace("{,}", "").replace(r"\log_2", "lb ").replace(r"\,\%", "/100").replace(r"\%", "/100")
+    tex = re.sub(r"\\[,; ]|\\ldots", " ", tex)
+    tex = re.sub(r"(?<=\d)\s*\\pi", "*pi", tex).replace(r"\pi", "pi")
+    tex = re.sub(r"\^\{([^{}]*)\}", r"**(\1)", tex)
+    tex = re.sub(r"\^(\d)", r"**\1", tex)
+    tex = re.sub(r"\\times|\\cdot", "*", tex).replace(r"\div", "/").replace("{", "(").replace("}", ")").strip()
+    tex = re.sub(r"lb\s+(\d+)", r"lb(\1)", tex)
+    good = CALCULABLE.fullmatch(tex) and re.search(r"\d", tex) and not re.search(r"\d\s+[\d(]|\)\s*[\d(]|\d\(", tex)
+    return tex if good else None
+
+
+def value(python: str) -> float:
+    return float(eval(python, {"root": math.sqrt, "lb": math.log2, "pi": math.pi}))
+
+
+def equations(tex: str) -> list[tuple[str, str, str]]:
+    """The neighbours of each sign that compares, where both are numbers."""
+    found = []
+    for part in re.split(r"\\q+uad|\\text\{[^{}]*\}|\\\\|&", tex):
+        pieces = RELATION.split(part)
+        found += [(pieces[k - 1], pieces[k], pieces[k + 1]) for k in range(1, len(pieces), 2)]
+    return found
+
+
+def holds(left: str, sign: str, right: str) -> bool | None:
+    """Whether a comparison of numbers is true; None where it is not one of numbers."""
+    sides = [calculation(side) for side in (left, right)]
+    if None in sides:
+        return None
+    try:
+        a, b = (value(side) for side in sides if side)
+    except (SyntaxError, ZeroDivisionError):
+        return None
+    if sign == r"\approx" or r"\ldots" in left + right:
+        decimals = len((re.search(r"\.(\d+)", right) or re.search(r"()", ""))[1])
+        return abs(a - b) <= 0.51 * 10**-decimals
+    if sign == "=":
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    return {r"\ne": a != b, r"\le": a <= b, r"\ge": a >= b, "<": a < b, ">": a > b}[sign]
+
+
+def test_the_reader_of_arithmetic_finds_mistakes() -> None:
+    assert holds(r"2 + 3 \times 4", "=", "14") and not holds(r"(2 + 3) \times 4", "=", "14")
+    assert holds(r"\sqrt{\frac{2}{3}}", r"\approx", "0.82") and not holds(r"\sqrt{2}", r"\approx", "1.5")
+    assert holds("2^{10}", "=", "1024") and holds("x", "=", "3") is None
+
+
+def written_out(page: Path) -> Iterator[str]:
+    """The formulas of a page, of its problems and of the captions of its pictures."""
+    text = re.sub(r"^```python$.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    words = [text]
+    for target in re.findall(r"\{problem\} (\S+)", text):
+        problem = load_problem(target)
+        words += [problem.question, *problem.steps]
+    words += [load_picture(target).caption for target in re.findall(r"\{picture\} (\S+)", text)]
+    for some in words:
+        yield from (match[1] or match[2] for match in MATHS.finditer(some))
+
+
+@pytest.mark.parametrize("page", TEACHING, ids=lambda page: page.stem)
+def test_every_sum_that_is_written_out_is_right(page: Path) -> None:
+    verdicts = [(one, holds(*one)) for formula in written_out(page) for one in equations(formula)]
+    wrong = ["".join(one).strip() for one, verdict in verdicts if verdict is False]
+    assert not wrong, f"{page.name} calculates wrongly: {wrong}"
+    assert any(verdict for _, verdict in verdicts), f"no sum of {page.name} was understood"

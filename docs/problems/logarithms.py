@@ -54,7 +54,7 @@ def mean_surprise() -> Problem:
         round(sum(each) / 3, 2),
         [
             f"The surprises are {each[0]:g}, {each[1]:g} and {each[2]:g} bits.",
-            f"Their mean is $({each[0]:g} + {each[1]:g} + {each[2]:g}) / 3 = {sum(each) / 3:.3f}$.",
+            f"Their mean is $({each[0]:g} + {each[1]:g} + {each[2]:g}) / 3 \\approx {sum(each) / 3:.3f}$.",
         ],
         tolerance=0.005,
         unit="bits",
@@ -82,7 +82,7 @@ def nats_to_bits() -> Problem:
     return Problem(
         f"A loss is {nats:g} nats. How many bits are that? (two decimals)",
         round(answer, 2),
-        ["One bit is $\\ln 2$ nats, so divide by $\\ln 2$.", f"${nats:g} / {math.log(2):.4f} = {answer:.3f}$."],
+        ["One bit is $\\ln 2$ nats, so divide by $\\ln 2$.", f"${nats:g} / {math.log(2):.4f} \\approx {answer:.3f}$."],
         tolerance=0.005,
         unit="bits",
     )
