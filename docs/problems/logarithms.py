@@ -82,7 +82,7 @@ def nats_to_bits() -> Problem:
     return Problem(
         f"A loss is {nats:g} nats. How many bits are that? (two decimals)",
         round(answer, 2),
-        ["One bit is $\\ln 2$ nats, so divide by $\\ln 2$.", f"${nats:g} / {math.log(2):.4f} \\approx {answer:.3f}$."],
+        ["One bit is $\\ln 2$ nats, so divide by $\\ln 2$.", f"${nats:g} / {math.log(2):.4f} \\approx {answer:.2f}$."],
         tolerance=0.005,
         unit="bits",
     )
