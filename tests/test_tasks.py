@@ -508,6 +508,32 @@ def test_a_few_sentences_hold_the_answers() -> None:
     assert set(lengths) == {1, 2, 3, 4, 5, 6} and {split_of(story.text) for story in task._items} == {"val"}
 
 
+def test_facts_are_asked_for_by_what_they_are_about() -> None:
+    task = load_task("facts", "test", limit=300)
+    kinds = set()
+    for i in range(len(task)):
+        facts = task._items[task._order[i]]
+        assert {reply.text for reply in task[i].messages[1::2]} == {each.reply for _, each in facts}
+        last = next(each for _, each in facts if each.reply == task[i].messages[-1].text)
+        assert task.reward(i, said(last.answer)) == 1.0
+        for sentence, each in facts:
+            kinds.add(each.kind)
+            assert set(plain_words(each.answer)) <= set(plain_words(sentence))
+            if each is not last:
+                assert task.reward(i, said(each.reply)) == 0.0
+    assert kinds == {"who", "what", "where", "how many"}
+
+
+def test_names_and_places_are_repeated_too() -> None:
+    from nanochat.tasks.repeat import Repeat
+
+    said_again = {task.messages[1].text for task in map(load_task("repeat-stories").__getitem__, range(2000))}
+    words = Counter(word for text in said_again for word in text.split())
+    assert min(words[each] for each in (*HEROES, *FRIENDS, "hill", "river", "plums", "kite", "three", "bench")) > 20
+    with pytest.raises(InputError, match="kind 'songs' of task 'repeat' is unknown: use one of words, stories"):
+        Repeat("songs")
+
+
 def test_a_wish_for_a_story_is_fulfilled_by_a_story_with_what_was_wished_for() -> None:
     from nanochat.tasks.tell_story import wishes
 

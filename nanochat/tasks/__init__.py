@@ -13,8 +13,10 @@ name                   what is asked                                            
 ``story-chats``        a short story, and one question after another about it       made here
 ``story-bits``         a few sentences of a story, and what they answer             made here
 ``story-endings``      the beginning of a short story, to be told to its end        made here
+``facts``              who was where and who had what                               made here
 ``tell-story``         a wish for a story                                           made here
 ``repeat``             words to say again                                           a list of words
+``repeat-stories``     names, places and things of the stories to say again         made here
 ``wiki-choice``        a title and four descriptions                                Wikipedia, a package
 ``wiki-what-is``       what something is, in one sentence                           Wikipedia, a package
 ``smalltalk``          greetings, thanks, and what the model is                     made here, and a package
@@ -64,8 +66,10 @@ _OFFLINE = {
     "story-chats": ("a short story, and one question after another about it", "story_chats:StoryChats"),
     "story-bits": ("a few sentences of a story, and what they answer", "story_bits:StoryBits"),
     "story-endings": ("the beginning of a short story, to be told to its end", "story_endings:StoryEndings"),
+    "facts": ("who was where and who had what", "facts:Facts"),
     "tell-story": ("a wish for a story", "tell_story:TellStory"),
-    "repeat": ("words to say again", "repeat:Repeat"),
+    "repeat": ("words to say again", "repeat:Repeat:words"),
+    "repeat-stories": ("names, places and things of the stories to say again", "repeat:Repeat:stories"),
     "wiki-choice": ("a title of Wikipedia and four descriptions", "wiki_choice:WikiChoice"),
     "wiki-what-is": ("what something is, in the first sentence of Wikipedia's article", "wiki_what_is:WikiWhatIs"),
     "smalltalk": ("greetings, thanks, and what the model is", "smalltalk:Smalltalk"),

@@ -3,16 +3,23 @@
 To answer a question from a text, a model must find a word in the text and write it down. Looking up what stood behind a
 word the last time, and writing it again, is a part of this that can be learned alone and fast (induction heads,
 :arxiv:`2209.11895`). Words and nonsense come in any order here, so that nothing but looking it up helps.
+
+The other kind repeats what stories are about. To a model that only tells stories, one place is as good as another, so
+it gives all places nearly the same embedding. Then it cannot say which one it has read. Repeating pulls them apart.
 """
 
 from __future__ import annotations
 
 import random
 
+from nanochat.common import InputError
 from nanochat.conversation import Conversation, Message
+from nanochat.corpora.stories import FOODS, FRIENDS, HEROES, NUMBERS, PLACES, PLOTS, SPOTS, THINGS
 from nanochat.tasks.base import Task, check_split, in_split, pick, vary
 from nanochat.tasks.words import words_credit, words_of
 
+KINDS = ("words", "stories")
+"""The kinds of texts to repeat."""
 TEXTS = 20_000
 """Texts to repeat, both splits together."""
 MOST = 8
@@ -37,17 +44,25 @@ class Repeat(Task):
         split: ``"train"`` or ``"test"``.
         limit: The most questions; None for all.
         seed: Chooses order and wording.
+        kind: One of :data:`KINDS`: everyday words and made-up ones, or names, places and things of the stories.
+
+    Raises:
+        InputError: If there is no such kind.
     """
 
     name = "repeat"
     title = "repeating words"
 
-    def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
+    def __init__(self, kind: str = "words", split: str = "train", limit: int | None = None, seed: int = 0) -> None:
         check_split(self.name, split)
-        self.credit = words_credit()
-        known = words_of(split)
+        if kind not in KINDS:
+            raise InputError(f"kind {kind!r} of task {self.name!r} is unknown: use one of {', '.join(KINDS)}")
+        if kind == "stories":
+            self.name, self.title = "repeat-stories", "repeating words of stories"
+        self.credit = words_credit() if kind == "words" else ""
+        known = words_of(split) if kind == "words" else []
         rng = random.Random(f"{self.name} {split}")
-        texts = dict.fromkeys(_text(rng, known) for _ in range(TEXTS))
+        texts = dict.fromkeys(_text(rng, known) if known else _of_stories(rng) for _ in range(TEXTS))
         super().__init__([text for text in texts if in_split(text, split)], limit, seed)
 
     def _ask(self, item: str, rng: random.Random) -> Conversation:
@@ -69,3 +84,20 @@ def _text(rng: random.Random, known: list[str]) -> str:
 def _made_up(rng: random.Random) -> str:
     syllables = 1 + int(rng.random() * 3)
     return "".join(pick(rng, _FIRST) + pick(rng, _MIDDLE) for _ in range(syllables)) + pick(rng, _LAST)
+
+
+def _of_stories(rng: random.Random) -> str:
+    return " ".join(_mention(rng) for _ in range(1 + int(rng.random() * MOST)))
+
+
+def _mention(rng: random.Random) -> str:
+    """Return a name, a thing, a food, a place or a reason of the stories."""
+    number, food, thing = (pick(rng, list(lexicon)) for lexicon in (NUMBERS, FOODS, THINGS))
+    place, plot = pick(rng, list(PLACES)), pick(rng, PLOTS)
+    named = pick(rng, [*HEROES, *FRIENDS])
+    ways = (
+        named, number, food, f"{number} {food}", f"the {thing}", f"a {THINGS[thing]['full']}", PLACES[place]["at"],
+        f"the {place}", pick(rng, list(SPOTS)), pick(rng, list(plot.own.get("why", SPOTS))),
+        pick(rng, list(plot.roles.get("elder", NUMBERS))),
+    )  # fmt: skip
+    return pick(rng, ways)
