@@ -145,7 +145,7 @@ ends = {}
 for rounds in range(6):
     ends[rounds] = torch.linalg.svdvals(orthogonalize(mean, rounds))
     share = rounds / 5
-    axes.semilogy(range(1, 65), ends[rounds], color="C0", alpha=0.25 + 0.75 * share)
+    axes.semilogy(range(1, 65), ends[rounds], color="C0", alpha=0.4 + 0.6 * share)
     name = {3: "3, 4, 5", 4: "", 5: ""}.get(rounds, str(rounds))
     axes.annotate(name, (64, ends[rounds][-1]), (4, -5), textcoords="offset points")
 axes.axhline(1, color="C3", linewidth=1, linestyle=":")

@@ -112,7 +112,8 @@ def train_point(depth: int, budget: float, seed: int = 1) -> dict:
 HERE = (2, BUDGETS[0])
 ours = train_point(*HERE)
 print(
-    f"depth {HERE[0]}, {HERE[1] / 1e9:.0f} billion operations, {ours['steps']} steps: "
+    f"depth {HERE[0]}, {HERE[1] / 1e9:.0f} billion operations, "
+    f"{ours['steps']} steps: "
     f"{ours['bits_per_byte']:.3f} bits per byte"
 )
 
@@ -325,10 +326,9 @@ for low, tokens in zip(lowest, at_best, strict=True):
     )
 print("twenty would be, by depth:")
 for depth in DEPTHS:
-    deserved = compute_optimal_tokens(plan_for(depth, BUDGETS[0]).model)
-    print(
-        f"  {depth}: {deserved * flops_per_token(plan_for(depth, 1e10).model) / 1e9:6,.0f} billion operations"
-    )
+    config = plan_for(depth, BUDGETS[0]).model
+    deserved = compute_optimal_tokens(config) * flops_per_token(config)
+    print(f"  {depth}: {deserved / 1e9:6,.0f} billion operations")
 # sphinx_gallery_start_ignore
 describe(
     figure,
