@@ -9,6 +9,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from docutils.core import publish_doctree
 from toy_site import run_sphinx
 
 from docs._ext import drawing
@@ -18,6 +20,7 @@ from docs._ext.marks import draw
 from docs._ext.math import Renderer, arrange, place_links
 from docs._ext.pictures import named_svg
 from docs._ext.symbols import Symbol, SymbolTable
+from docs._ext.terms import link_first_uses, tipped
 from docs.pictures import site
 from docs.problems import Problem
 from nanochat import figures
@@ -417,6 +420,19 @@ class Toy:
 
     def page(self, name: str) -> str:
         return (self.folder / "out" / name).read_text(encoding="utf-8")
+
+
+def test_the_first_use_of_a_term_is_a_link() -> None:
+    page = publish_doctree(
+        "The token\n=========\n\nA ``token``, and *two* tokens. Matrices; a language model, a model. "
+        "Byte-pairs, queries.\n\nA token, a matrix, a model, a byte.\n"
+    )
+    terms = {"token": "t", "matrix": "m", "language model": "l", "model": "o", "byte": "b", "query": "q"}
+    link_first_uses(page, terms, lambda anchor, words: tipped("", nodes.Text(words), refuri=f"#{anchor}", tip=""))
+    links = [(link["refuri"], link.astext()) for link in page.findall(tipped)]
+    named = [("#t", "tokens"), ("#m", "Matrices"), ("#l", "language model"), ("#o", "model"), ("#q", "queries")]
+    assert links == [*named, ("#b", "byte")]
+    assert "A token, and two tokens." in page.astext()
 
 
 def test_a_small_site_end_to_end(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def setup_features(app: Any, names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         module = importlib.import_module(f"{__name__}.{name}")
         getattr(module, f"setup_{name}")(app)
-    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 ``{term}`` links to the glossary, as always in Sphinx. Here each such link also gets the first paragraph of the
 definition as its title, which a browser shows on hovering; ``tips.js`` shows it on focus and on a tap too.
+
+On a page of the guides the first use of every term becomes such a link by itself, so that no writer has to remember.
+Words that also have an everyday meaning (:data:`EVERYDAY`) are linked only where the writer says so.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from docutils import nodes
@@ -16,7 +20,14 @@ from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.domains.std import Glossary as StandardGlossary
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.osutil import relative_uri
 
+EVERYDAY = frozenset(
+    "bit block character context decode depth detector document encode engine epoch frequency group head index "
+    "infinity key length limit mean merge nat power process product prompt rank request reward rotation sample score "
+    "seed server shape stage state step stream sum surprise target temperature try value weight width".split()
+) | {"per cent"}
+"""Terms that a sentence may also use as words like any other."""
 LONGEST = 320
 """A definition is cut at the end of a sentence before so many characters."""
 
@@ -44,8 +55,21 @@ def _tips(env: Any) -> dict[str, dict[str, str]]:
     return env.nano_terms
 
 
+def _names(env: Any) -> dict[str, dict[str, str]]:
+    if not hasattr(env, "nano_term_names"):
+        env.nano_term_names = {}
+    return env.nano_term_names
+
+
 def _collect(app: Any, doctree: nodes.document) -> None:
     found: dict[str, str] = {}
+    names = {
+        term.astext(): term["ids"][0]
+        for glossary in doctree.findall(addnodes.glossary)
+        for term in glossary.findall(nodes.term)
+        if term["ids"]
+    }
+    _names(app.env)[app.env.docname] = names
     for glossary in doctree.findall(addnodes.glossary):
         for item in glossary.findall(nodes.definition_list_item):
             definition = next(iter(item.findall(nodes.definition)), None)
@@ -59,15 +83,17 @@ def _collect(app: Any, doctree: nodes.document) -> None:
 
 def _purge(app: Any, env: Any, docname: str) -> None:
     _tips(env).pop(docname, None)
+    _names(env).pop(docname, None)
 
 
 def _merge(app: Any, env: Any, docnames: Any, other: Any) -> None:
-    _tips(env).update({name: found for name, found in _tips(other).items() if name in docnames})
+    for of in (_tips, _names):
+        of(env).update({name: found for name, found in of(other).items() if name in docnames})
 
 
 def _changed(app: Any, env: Any) -> list[str]:
     """Write every page anew when a definition has changed: any page may show it."""
-    digest = hashlib.sha256(repr(sorted(_tips(env).items())).encode()).hexdigest()
+    digest = hashlib.sha256(repr((sorted(_tips(env).items()), sorted(_names(env).items()))).encode()).hexdigest()
     before, env.nano_terms_digest = getattr(env, "nano_terms_digest", digest), digest
     return sorted(env.found_docs) if before != digest else []
 
@@ -87,8 +113,75 @@ class Glossary(StandardGlossary):
         return super().run()
 
 
+def pattern(terms: Collection[str]) -> re.Pattern[str]:
+    """What finds a term in a text: also in the plural, and at the beginning of a sentence.
+
+    >>> pattern(["matrix", "byte", "Muon"]).findall("Matrices of bytes, and Muon; a byte-pair.")
+    ['Matrices', 'bytes', 'Muon']
+    """
+    forms: dict[str, str] = {}
+    for term in terms:
+        plural = re.sub(r"y$", "ies", re.sub(r"ix$", "ices", term))
+        for form in (term, f"{term}s", f"{term}es", plural):
+            forms[form] = f"[{form[0]}{form[0].upper()}]{re.escape(form[1:])}" if form[0].islower() else re.escape(form)
+    longest = sorted(forms, key=len, reverse=True)
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(forms[form] for form in longest)})(?![\w-])")
+
+
+def term_of(words: str, terms: Mapping[str, str]) -> str:
+    """The term of which some words are a form; empty if there is none."""
+    for form in (words, words[:1].lower() + words[1:]):
+        for base in (form, form[:-1], form[:-2], re.sub(r"ies$", "y", form), re.sub(r"ices$", "ix", form)):
+            if base in terms:
+                return base
+    return ""
+
+
+UNTOUCHED = (nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.caption, nodes.raw)
+
+
+def link_first_uses(document: nodes.document, terms: Mapping[str, str], make: Callable[[str, str], nodes.Node]) -> None:
+    """Make the first use of each term in the prose of a page a link, unless it is one.
+
+    Args:
+        document: The page.
+        terms: The terms, each with its anchor.
+        make: Makes the link, from an anchor and the words of the page.
+    """
+    if not terms:
+        return
+    finder, done = pattern(terms), set()
+    for paragraph in list(document.findall(nodes.paragraph)):
+        for text in list(paragraph.findall()):
+            if isinstance(text, tipped):
+                done.add(text["refuri"].partition("#")[2])
+            if not isinstance(text, nodes.Text) or _inside(text, paragraph):
+                continue
+            words, made, start = str(text), [], 0
+            for match in finder.finditer(words):
+                anchor = terms.get(term_of(match[0], terms), "")
+                if not anchor or anchor in done:
+                    continue
+                done.add(anchor)
+                made += [nodes.Text(words[start : match.start()]), make(anchor, match[0])]
+                start = match.end()
+            if made:
+                place = text.parent.index(text)
+                text.parent[place : place + 1] = [one for one in (*made, nodes.Text(words[start:])) if one.astext()]
+
+
+def _inside(text: nodes.Node, paragraph: nodes.Node) -> bool:
+    """Whether a text is part of something in its paragraph that must stay as it is."""
+    node = text.parent
+    while node is not paragraph:
+        if isinstance(node, (*UNTOUCHED, tipped)):
+            return True
+        node = node.parent
+    return isinstance(paragraph.parent, UNTOUCHED)
+
+
 class AddTips(SphinxPostTransform):
-    """Give every resolved ``{term}`` the definition of its target."""
+    """Give every resolved ``{term}`` the definition of its target, and the first use of a term a link."""
 
     default_priority = 200  # after the references are resolved
     formats = ("html",)
@@ -105,6 +198,22 @@ class AddTips(SphinxPostTransform):
                 continue
             new = tipped("", *link.children, tip=tips[anchor], refuri=link.get("refuri") or "#" + anchor)
             link.replace_self(new)
+        self.link(tips)
+
+    def link(self, tips: dict[str, str]) -> None:
+        """Link first uses, on the pages of the guides that are no glossary themselves."""
+        docname = self.env.current_document.docname
+        names = _names(self.env)
+        if docname.split("/")[0] not in getattr(self.config, "guide_folders", ()) or names.get(docname):
+            return
+        homes = {anchor: home for home, found in names.items() for anchor in found.values()}
+        terms = {name: anchor for found in names.values() for name, anchor in found.items() if name not in EVERYDAY}
+
+        def make(anchor: str, words: str) -> nodes.Node:
+            uri = relative_uri(f"{docname}.html", f"{homes[anchor]}.html")
+            return tipped("", nodes.Text(words), tip=tips.get(anchor, ""), refuri=f"{uri}#{anchor}")
+
+        link_first_uses(self.document, terms, make)
 
 
 def visit_tipped(translator: Any, node: tipped) -> None:
