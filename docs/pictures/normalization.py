@@ -93,7 +93,7 @@ def averages_over() -> Picture:
     return Drawing("".join(shapes), foot + 12, text).picture(
         alt="Three tables of two texts with three tokens each and four channels. For batch norm, one column is marked "
         "through both texts. For layer norm and RMSNorm, one line is marked.",
-        caption="Which numbers have a say in the dark one after the norm, found by moving each a little. In batch norm "
+        caption="Which numbers have a say in the red one after the norm, found by moving each a little. In batch norm "
         f"it is the same channel in all {counts[0]} tokens of both texts. In the other two, it is the {counts[1]} "
         "numbers of the token itself.",
     )
