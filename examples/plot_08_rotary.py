@@ -151,7 +151,6 @@ plt.show()
 # agree on a wrong answer.
 
 copies = torch.randn(200, D, generator=generator)
-distances = T - 1
 first_half = torch.arange(D) % (D // 2)
 alike = {}
 for name, chosen in (
@@ -167,12 +166,9 @@ for name, chosen in (
     alike[name] = (product.sum(0) / some.square().sum()).tolist()
 
 figure, axes = plt.subplots(figsize=(4.8, 3.2))
-for style, (name, line) in zip(
-    (":", "--", "-"), reversed(alike.items()), strict=True
-):
-    style = {"all 32 pairs": "-", "pairs 1 to 16": "--"}.get(name, ":")
+for name, style in zip(reversed(alike), ("-", "--", ":"), strict=True):
     width = 0.9 if style == ":" else 1.8
-    axes.plot(range(120), line[:120], style, linewidth=width, label=name)
+    axes.plot(range(120), alike[name][:120], style, linewidth=width, label=name)
 axes.axhline(0, color="C3", linewidth=1)
 axes.set(xlabel="distance, in tokens", ylabel="fit of a copy", ylim=(-1.1, 1.1))
 axes.set_title("How well does a copy fit?")
@@ -225,7 +221,7 @@ def stopped(pairs: slice = slice(None)) -> GPT:
 
 
 backwards = deepcopy(model)
-backwards.sin.neg_()
+backwards.sin = -backwards.sin
 
 # %%
 # The sign of the turning is a convention. One could as well turn the other way, if one also exchanged the two partners
