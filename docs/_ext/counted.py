@@ -14,12 +14,13 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from docs._ext import guides
 from docs._ext.counting import Counts, count, made_in
 from docs._ext.overview import counted
 from docs._ext.project import Project
+from docs._ext.skin import link
 
 FILES = {"NANO.md": "nano/index", "NANOMATH.md": "nanomath/index", "VERIFICATION.md": "verification/index"}
 """Each guide as a file -> the page whose toctree it follows."""
@@ -53,8 +54,8 @@ def problems(project: Project, whole: dict[str, str]) -> str:
         chapters: dict[Path, list[str]] = {}
         for made in made_in(project, start):
             if made.kind == "problem":
-                place = f"/{project.docname(made.page)}.md#problem-{made.number}"
-                chapters.setdefault(made.page, []).append(f"- [{opening(made.target)}]({place})")
+                place = f"{{asked}}`{project.docname(made.page)}#{made.number}`"
+                chapters.setdefault(made.page, []).append(f"- {place}: {opening(made.target)}")
         number = sum(map(len, chapters.values()))
         total += number
         name = start.partition("/")[0].upper()
@@ -66,7 +67,7 @@ def problems(project: Project, whole: dict[str, str]) -> str:
 
 
 def opening(target: str) -> str:
-    """The beginning of a question, without markup that a link cannot hold."""
+    """The beginning of a question, without links and roles."""
     from docs._ext.problems import load
 
     try:
@@ -118,6 +119,15 @@ class CountedDirective(SphinxDirective):
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
+class AskedRole(SphinxRole):
+    """``{asked}`nano/tokenization#2``` links to a practice problem by its page and number."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Make the link."""
+        page, _, number = self.text.partition("#")
+        return [link(page, f"problem-{number}", f"Problem {number}")], []
+
+
 def _outdated(app: Sphinx, env: BuildEnvironment, *changes: set[str]) -> list[str]:
     """Count once, before pages are read; the pages whose table is another one now."""
     from docs._ext.single_file import whole_guides
@@ -141,8 +151,9 @@ def _merge(app: Sphinx, env: BuildEnvironment, docnames: list[str], other: Build
 
 
 def setup_counted(app: Any) -> None:
-    """Register the directive ``counted``."""
+    """Register the directive ``counted`` and the role ``asked``."""
     app.add_directive("counted", CountedDirective)
+    app.add_role("asked", AskedRole())
     app.connect("env-get-outdated", _outdated, priority=800)  # the pictures of the files are remembered by then
     app.connect("env-purge-doc", _purge)
     app.connect("env-merge-info", _merge)
