@@ -118,7 +118,7 @@ def tail() -> Picture:
     kept = {k: storyteller.left_out(k) for k in (1, 5, 10, 20, 50, 100, 200)}
     return bars({f"all but {k}": share for k, share in kept.items()}, top=1.0, ink="rose").picture(
         alt="Falling bars: the fewer tokens are left out of the best ones, the smaller the share of the others.",
-        caption="What the pupil gives to all tokens but the best $k$, at the average place of a story. The "
+        caption="What the pupil gives to all tokens but the best *k*, at the average place of a story. The "
         f"{V - 100} worst "
         f"of its {V} tokens have {kept[100]:.2f} together. One draw is safe; a hundred are not.",
     )
