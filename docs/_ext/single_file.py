@@ -269,7 +269,7 @@ class Flattener:
 
 def stamp(project: Project) -> str:
     """The line that each file begins with."""
-    return f"Written by the build of commit {project.commit()}; the site has pictures and links.\n"
+    return f"Written by the build of commit {project.commit()}; the site has pictures and links."
 
 
 def whole_guides(app: Sphinx) -> dict[str, str]:

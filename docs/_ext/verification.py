@@ -63,7 +63,7 @@ def chapter_page(report: Report, verdicts: list[Verdict], name: str) -> str:
     part = f" ({names.index(name) + 1} of {len(names)})" if len(names) > 1 else ""
     others = ", ".join(f"{{doc}}`{other}`" for other in names if other != name)
     parts = [
-        f"# {escape(title_of(file))}: the proofs{part}\n",
+        f"# {escape(title_of(file))}{part}: the proofs\n",
         f"{counted(len(verdicts), 'claim')} of {{doc}}`/{report.project.docname(file)}`, {verified} verified. "
         + (f"The others: {others}. " if others else "")
         + "The summary of all: {doc}`index`.\n",
