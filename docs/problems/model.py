@@ -43,7 +43,7 @@ def first_loss() -> Problem:
     return Problem(
         f"A new model knows ${V}$ tokens. What is its loss before the first step, in nats? ($\\ln 2 \\approx 0.693$, "
         f"and "
-        f"${V}$ is $2$ multiplied by itself eight times. Two decimals will do.)",
+        f"${V}$ is the product of eight twos. Two decimals will do.)",
         round(loss, 2),
         (
             f"All scores are zero, so each token has the probability $1 / {V}$, and the loss is $\\ln {V}$.",
