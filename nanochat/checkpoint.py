@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 import nanochat
-from nanochat.common import InputError, Runtime, get_logger
+from nanochat.common import InputError, Runtime, get_logger, push_to_disk
 from nanochat.distributed import all_gather, collect, owned, together
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.optim import make_optimizers
@@ -412,18 +412,18 @@ def _write_step(
                 safetensors.torch.save_file(tensors, temporary / name)
                 # The library makes files that only their owner may read; take the mode that the umask gave the first.
                 os.chmod(temporary / name, (temporary / "state.json").stat().st_mode & 0o777)
-                _push_to_disk(temporary / name)
+                push_to_disk(temporary / name)
             entries = {name: _fingerprint(temporary / name) for name in FILES}
             manifest = {"format": FORMAT, "step": step, "files": entries}
             _write_text(temporary / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-            _push_to_disk(temporary)
+            push_to_disk(temporary)
             if not _same_weights(final, manifest):
                 if final.exists():
                     aside = final.with_name(f"{final.name}.replaced-{secrets.token_hex(4)}")
                     log.warning("%s was there already, from another run or damaged; it is now %s", final, aside.name)
                     os.rename(final, aside)
                 os.rename(temporary, final)
-            _push_to_disk(directory)
+            push_to_disk(directory)
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(
             f"step {step} could not be saved in {directory}: {error}; earlier steps are as they were: "
@@ -689,15 +689,6 @@ def _write_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _push_to_disk(path: Path) -> None:
-    """Return when a file, or the names in a folder, would survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _same_weights(final: Path, manifest: dict[str, Any]) -> bool:

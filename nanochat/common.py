@@ -162,6 +162,28 @@ def base_dir() -> Path:
     return Path(given).expanduser() if given else Path.home() / ".cache" / "nanochat"
 
 
+def push_to_disk(path: Path) -> None:
+    """Return when a file, or the names in a folder, would survive a power cut.
+
+    Args:
+        path: A file that was written, or the folder in which one got its name. Windows opens no folders: there the
+            system itself decides when names are safe.
+
+    Raises:
+        OSError: If the disk does not take it.
+
+    Example:
+        >>> push_to_disk(Path.cwd())
+    """
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def get_logger(name: str) -> logging.Logger:
     """Return the logger of a module; nothing is printed until a command calls :func:`run_stage`."""
     return logging.getLogger(name)

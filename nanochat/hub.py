@@ -32,7 +32,7 @@ from urllib.parse import quote, urlsplit
 from tqdm import tqdm
 
 from nanochat import __version__
-from nanochat.common import InputError, base_dir, get_logger
+from nanochat.common import InputError, base_dir, get_logger, push_to_disk
 
 HUB = "https://huggingface.co"
 """Where data sets come from, unless ``$NANOCHAT_HUB`` names another server of the same layout."""
@@ -336,7 +336,7 @@ def _fetch(
             file.flush()
             os.fsync(file.fileno())
             os.replace(part, destination)
-        _sync_folder(destination.parent)
+        push_to_disk(destination.parent)
     except OSError as error:
         raise DownloadError(
             f"{destination} could not be written ({error.strerror or error}): make room there, or choose "
@@ -528,16 +528,6 @@ def _lock(file: IO[bytes], wait: bool) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write the folder through to the disk, so that the new name survives a power cut."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # --- Reading -----------------------------------------------------------------------------------------------------

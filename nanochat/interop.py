@@ -39,7 +39,7 @@ from torch import Tensor
 
 from nanochat.accounting import count_parameters
 from nanochat.checkpoint import list_steps, save_checkpoint
-from nanochat.common import InputError, Runtime, base_dir
+from nanochat.common import InputError, Runtime, base_dir, push_to_disk
 from nanochat.evaluate import score_text
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.hub import DownloadError, fetch, hub_base
@@ -1217,12 +1217,12 @@ def _whole_folder(folder: Path, what: str) -> Iterator[Path]:
             probe.unlink()
             for path in draft.iterdir():
                 os.chmod(path, mode)
-                _push_to_disk(path)
-            _push_to_disk(draft)
+                push_to_disk(path)
+            push_to_disk(draft)
             if folder.is_dir():
                 folder.rmdir()
             os.rename(draft, folder)
-            _push_to_disk(folder.parent)
+            push_to_disk(folder.parent)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except InputError:
@@ -1231,12 +1231,3 @@ def _whole_folder(folder: Path, what: str) -> Iterator[Path]:
         raise InputError(
             f"the model could not be {what} to {folder}: {error}; give a folder that can be written to"
         ) from error
-
-
-def _push_to_disk(path: Path) -> None:
-    """Return when a file, or the names in a folder, would survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

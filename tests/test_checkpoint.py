@@ -451,7 +451,7 @@ def test_nothing_is_removed_unless_the_new_step_reads_back(
         if path == run:  # the last push: something on the disk has changed meanwhile
             os.truncate(run / "step_000006" / "optim.safetensors", 100)
 
-    monkeypatch.setattr(checkpoint, "_push_to_disk", lossy)
+    monkeypatch.setattr(checkpoint, "push_to_disk", lossy)
     with pytest.raises(InputError, match="does not read back.*optim.safetensors has 100 bytes"):
         save_checkpoint(make_state(6), run, keep=1)
     monkeypatch.undo()

@@ -262,7 +262,7 @@ def test_the_folder_is_there_whole_or_not_at_all(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(interop, "_push_to_disk", full)
+    monkeypatch.setattr(interop, "push_to_disk", full)
     for write in (
         lambda: export_folder(model, tmp_path / "x", tokenizer),
         lambda: save_int8(model, tokenizer, {}, tmp_path / "x"),
