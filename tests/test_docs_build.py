@@ -32,7 +32,7 @@ def test_true_site_builds_and_links_both_ways(site: ToySite) -> None:
     assert rows[1] == ["verified", "The limit is 15.", "x.html#verified-lim", "Squares"]
     assert "claims.js" in site.html("verification/index") and "claims.js" not in entry
     whole = site.html("print/nano")
-    assert whole.count("<h1") == 1 and 'id="nano-x--claim-sq"' in whole and 'href="#nano-x--other-bodies"' not in whole
+    assert whole.count("<h1") == 1 and 'id="nano-x--claim-sq"' in whole and 'href="#nano-x--other-bodies"' in whole
     assert 'href="../verification/x.html#verified-sq"' in whole and 'href="../source/toy/maths.html#toy.maths' in whole
     assert 'id="toy.maths.Thing.area"' in site.html("source/toy/maths")
     assert "15,000" in page and "Cubes are not squares." in site.html("api")
