@@ -30,12 +30,12 @@ def mlp_places_light() -> str:
     found = inside.detector("places", 6)
     said, wanted = {inside.word(token).strip() for token in found.says}, set(shipped.GROUPS["places"])
     check(said, wanted, "the tokens that its answer raises most")
-    check.above(found.due, 400, "its brightness where one of them comes next")
-    check.below(found.elsewhere, 1, "its brightness elsewhere")
-    check.above(found.share, 0.8, "the share of its light where one of them comes next")
+    check.above(found.due, 300, "its brightness where one of them comes next")
+    check.below(found.elsewhere, 2, "its brightness elsewhere")
+    check.above(found.share, 0.5, "the share of its light where one of them comes next")
     return (
-        "Where the next word is one of the six, it burns with more than 400 on average, and with less than 1 "
-        f"elsewhere; such places are {1000 * found.common:.0f} of 1,000, and they get more than 80 of 100 parts of all "
+        "Where the next word is one of the six, it burns with more than 300 on average, and with less than 2 "
+        f"elsewhere; such places are {1000 * found.common:.0f} of 1,000, and they get more than half of all "
         "its light."
     )
 
@@ -103,11 +103,11 @@ def mlp_squares() -> str:
 def mlp_trained_silent() -> str:
     """Count the zeros inside the trained model."""
     first, second, _, last = inside.dark()
-    check.above(min(first, second), 0.99, "the share of lamps that are dark in the first two blocks")
-    check.above(last, 0.7, "the share of lamps that are dark in the last block")
+    check.above(min(first, second), 0.95, "the share of lamps that are dark in the first two blocks")
+    check.above(last, 0.6, "the share of lamps that are dark in the last block")
     return (
-        "While the trained model reads stories, more than 99 of 100 lamps of its first two blocks are dark at a token, "
-        "and more than 70 of 100 in its last block."
+        "While the trained model reads stories, more than 95 of 100 lamps of its first two blocks are dark at a token, "
+        "and more than 60 of 100 in its last block."
     )
 
 
