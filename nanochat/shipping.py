@@ -25,13 +25,15 @@ from typing import Any
 
 from nanochat.checkpoint import latest_step, load_model
 from nanochat.common import InputError, detect_runtime, run_stage
-from nanochat.conversation import Message
+from nanochat.conversation import Conversation, Message
 from nanochat.corpora import load_corpus
 from nanochat.corpora.stories import check_story
+from nanochat.engine import Engine
 from nanochat.evaluate import score_task
 from nanochat.gpt import GPT
 from nanochat.interop import load_int8, quantization_cost, save_int8
 from nanochat.report import commit, hardware, read_metrics, versions
+from nanochat.stages.chats import spoken
 from nanochat.stages.flags import parse_flags
 from nanochat.stages.models import run_folder, run_tokenizer
 from nanochat.tasks import load_task
@@ -46,6 +48,11 @@ WANTED = {"arithmetic-sums": 95, "story-questions": 85, "letters": 80, "story-en
 stories, how many must be made of sentences of the grammar."""
 STAGES = ("base", "mid", "sft", "rl")
 """The stages whose metrics go into the record."""
+OPENINGS = (
+    "Hello!", "Who are you?", "What can you do?", "Tell me a story.", "Tell me a story about Ruby.",
+    "What is the capital of France?", "What is 17 + 25?", 'How many r are in "strawberry"?', "Thank you!",
+)  # fmt: skip
+"""What people may type first. The answers go into the record, good or bad."""
 HELD_OUT_STORIES = 40
 """Held-out stories on which the cost of the eight bits is measured."""
 
@@ -58,6 +65,8 @@ class Settings:
     """Name of the run."""
     stage: str = "sft"
     """The stage whose model is shipped: sft or rl."""
+    before: str | None = None
+    """Name of a run of the same stage that this one went on from; its log goes into the record too."""
     questions: int = QUESTIONS
     """Held-out questions of each task."""
 
@@ -112,6 +121,20 @@ def judge(model: GPT, tokenizer: Tokenizer, questions: int = QUESTIONS) -> dict[
             "answers": [[text, reward, right] for text, reward, right in answers],
         }  # fmt: skip
     return scores
+
+
+def talk(model: GPT, tokenizer: Tokenizer) -> dict[str, str]:
+    """Say to a model what people say first.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        For each of :data:`OPENINGS` the answer, with the calls of the calculator in brackets.
+    """
+    engine = Engine(model, tokenizer)
+    return {text: spoken(engine.answer(Conversation((Message.user(text),)), temperature=0)) for text in OPENINGS}
 
 
 def history(run: str, points: int = 40) -> dict[str, dict[str, Any]]:
@@ -177,6 +200,18 @@ def shipped_score(task: str) -> int:
     return shipped_record()["scores"][task]["right"]
 
 
+def shipped_answer(text: str) -> str:
+    """Return what the shipped model answered when it was made, in one line.
+
+    Args:
+        text: One of :data:`OPENINGS`.
+
+    Returns:
+        The answer, with the calls of the calculator in brackets.
+    """
+    return " ".join(shipped_record()["said"][text].split())
+
+
 def shipped_bytes() -> int:
     """Return how much room the shipped model takes, in bytes: weights, tokenizer, record and manifest."""
     folder = Path(str(files("nanochat.assets") / "shipped"))
@@ -203,16 +238,20 @@ def ship(settings: Settings, folder: Path) -> dict[str, Any]:
     tokenizer = run_tokenizer(source)
     model = load_model(source, step, detect_runtime("cpu", "float32"), tokenizer.fingerprint)
     documents = list(islice(load_corpus("stories").documents("val"), HELD_OUT_STORIES))
+    earlier = {f"{settings.stage}, first part": history(settings.before)[settings.stage]} if settings.before else {}
+    stages = history(settings.run)
+    last = stages.pop(settings.stage)
     record: dict[str, Any] = {
         "commands": (files("nanochat.assets") / "make.sh").read_text(encoding="utf-8"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit(), "hardware": hardware(), "versions": versions(),
-        "stages": history(settings.run),
+        "stages": {**stages, **earlier, settings.stage: last},
         "quantization": asdict(quantization_cost(model, tokenizer, documents)),
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
         rounded, _, _ = load_int8(save_int8(model, tokenizer, {}, Path(temporary) / "rounded", MAX_BYTES))
         record["scores"] = judge(rounded, tokenizer, settings.questions)
+        record["said"] = talk(rounded, tokenizer)
         draft = save_int8(model, tokenizer, record, Path(temporary) / "shipped", MAX_BYTES)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(draft, folder)

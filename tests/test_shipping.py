@@ -14,7 +14,18 @@ from nanochat.evaluate import score_task
 from nanochat.gpt import GPTConfig
 from nanochat.interop import load_int8, shipped_model
 from nanochat.report import RunRecord
-from nanochat.shipping import MAX_BYTES, QUESTIONS, WANTED, Settings, history, is_right, judge, ship, shipped_record
+from nanochat.shipping import (
+    MAX_BYTES,
+    OPENINGS,
+    QUESTIONS,
+    WANTED,
+    Settings,
+    history,
+    is_right,
+    judge,
+    ship,
+    shipped_record,
+)
 from nanochat.stages.models import run_folder
 from nanochat.tasks import load_task
 from nanochat.tokenizer import Tokenizer
@@ -34,6 +45,7 @@ def test_the_record_says_how_the_model_was_made_and_what_it_can_do() -> None:
         assert score["asked"] == len(score["answers"]) == QUESTIONS
         assert score["right"] == sum(right for _, _, right in score["answers"])
         assert score["wanted_of_100"] == WANTED[name]
+    assert tuple(record["said"]) == OPENINGS and all(record["said"].values())
 
 
 def test_the_shipped_model_is_small_and_gives_the_recorded_answers() -> None:
@@ -87,11 +99,13 @@ def test_shipping_rounds_judges_and_replaces(trained: str, tmp_path: Path, monke
     folder = tmp_path / "shipped"
     folder.mkdir()
     (folder / "old").touch()
-    record = ship(Settings(run=trained, questions=2), folder)
+    record = ship(Settings(run=trained, before=trained, questions=2), folder)
+    assert list(record["stages"]) == ["base", "sft, first part", "sft"]
     assert not (folder / "old").exists()
     assert load_int8(folder)[2] == json.loads(json.dumps(record))
     assert record["scores"]["arithmetic-sums"]["asked"] == 2
     assert record["stages"]["sft"]["loss"] == [[1, 2.5], [1, 2.5]]
+    assert tuple(record["said"]) == OPENINGS
     with pytest.raises(InputError, match="more than the 100 allowed"):
         monkeypatch.setattr(shipping, "MAX_BYTES", 100)
         ship(Settings(run=trained, questions=2), folder)
