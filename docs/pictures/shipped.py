@@ -84,7 +84,7 @@ def alike(group: str, rows: Tensor) -> float:
 def rows(n_rows: int, length: int) -> tuple[Tensor, Tensor]:
     """New stories, one after the other: inputs and targets, ``(B, T)`` each."""
     tokenizer = whole()[1]
-    told = iter(stories(12 * n_rows, seed=12345))
+    told = iter(stories(n_rows * (2 + length // 40), seed=12345))
     made = []
     for _ in range(n_rows):
         ids: list[int] = []
