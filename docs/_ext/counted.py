@@ -80,7 +80,8 @@ def opening(target: str) -> str:
         while words.count("$", 0, cut) % 2 or words.count("`", 0, cut) % 2:
             cut = words.rfind(" ", 0, cut)
         words = f"{words[:cut].rstrip(' ,:;')} …"
-    return words.replace("[", r"\[").replace("]", r"\]")
+    # Brackets in words would make a link of them; in a formula or in code they are meant.
+    return re.sub(r"\$[^$]*\$|`[^`]*`|([\[\]])", lambda match: f"\\{match[1]}" if match[1] else match[0], words)
 
 
 TABLES: dict[str, Callable[[Project, dict[str, str]], str]] = {"statistics": statistics, "problems": problems}

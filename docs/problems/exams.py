@@ -48,7 +48,7 @@ def longer_answer() -> Problem:
         f"A model's surprise at an answer of two tokens is {short:g} nats for each of them; at another answer, of "
         f"eight tokens, it is {long:g} nats for each. How much larger would the surprise at the longer answer be, if "
         "the tokens were added up and no mean was taken? (in nats)",
-        8 * long - 2 * short,
+        round(8 * long - 2 * short),
         [
             f"The short answer: $2 \\cdot {short:g} = {2 * short:g}$.",
             f"The long one: $8 \\cdot {long:g} = {8 * long:g}$.",
