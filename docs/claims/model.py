@@ -9,7 +9,8 @@ import torch
 
 from docs._ext.claims import check, claim, mutant
 from docs._ext.mutation import edited
-from docs.pictures import bench, pupil
+from docs.pictures import bench, inside, pupil, shipped
+from docs.pictures.model import OPENING
 from nanochat import gpt, train
 from nanochat.gpt import GPT, GPTConfig
 
@@ -43,6 +44,22 @@ def width_ignores_depth() -> AbstractContextManager[object]:
 
 
 # ---- the complete model --------------------------------------------------------------------------------------
+
+
+@claim("model-places", about="nanochat.gpt.GPT", killed_by="mlp-first", reads=shipped.WEIGHTS)
+def model_places() -> str:
+    """Ask the model that comes with the package what follows."""
+    model, tokenizer = shipped.whole()
+    with torch.no_grad():
+        tokens = torch.tensor([[tokenizer.bos, *tokenizer.encode(OPENING)]])
+        best = model(tokens)[0, -1].softmax(dim=-1).topk(6)
+    words = {inside.word(token).strip() for token in best.indices.tolist()}
+    check(words, set(shipped.GROUPS["places"]), "the likeliest next words")
+    check.above(best.values.sum().item(), 0.99, "their probability together")
+    return (
+        "The six likeliest words are the six places of the stories that this model has read, and together they have "
+        "more than 0.99 of the probability."
+    )
 
 
 @claim("complete-order", about=("nanochat.gpt.GPT.stream", "nanochat.gpt.Block.forward"), killed_by="mlp-first")

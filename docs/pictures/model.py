@@ -28,6 +28,9 @@ from nanochat.accounting import count_parameters
 from nanochat.figures import show_piece
 from nanochat.gpt import GPT, GPTConfig
 
+OPENING = "Once Pip went to the"
+"""Words after which a place is due."""
+
 
 def map_of_the_chapter() -> Picture:
     """The parts of the model, in the order in which a token meets them, and the pages that explain them."""
@@ -58,7 +61,7 @@ def map_of_the_chapter() -> Picture:
 def in_and_out() -> Picture:
     """What goes into a trained model, and what comes out of it."""
     model, tokenizer = shipped.whole()
-    start = [tokenizer.bos, *tokenizer.encode("Pip went to the")]
+    start = [tokenizer.bos, *tokenizer.encode(OPENING)]
     with torch.no_grad():
         chances = model(torch.tensor([start]))[0, -1].softmax(dim=-1)
     best = chances.topk(6)
@@ -74,7 +77,7 @@ def in_and_out() -> Picture:
         gap=8,
     )
     return drawn.picture(
-        alt="Five tokens with their numbers. Below, the six likeliest next tokens as bars.",
+        alt=f"{len(start)} tokens with their numbers. Below, the six likeliest next tokens as bars.",
         caption=f"What goes into a model, and what comes out. It finds “{next(iter(out)).strip('·')}” likeliest to "
         f"come "
         f"next, with a probability of {best.values[0].item():.2f}.",
