@@ -46,7 +46,7 @@ def _short(event: dict[str, Any]) -> list[str]:
     if event["type"] == "token":
         return [f"data: {{{fields('type', 'id', 'piece')},…,", f"  {fields('parts')}}}"]
     if event["type"] == "start":
-        return [f"data: {{{fields('type')},…,{fields('prompt_tokens')},…,{fields('seed')}}}"]
+        return [f"data: {{{fields('type')},…,", f"  {fields('prompt_tokens')},…,{fields('seed')}}}"]
     return [f"data: {{{fields('type', 'reason')},…}}"]
 
 
