@@ -12,7 +12,7 @@ from toy_site import ToySite
 
 from docs._ext import guides, lint, quotes, values, verdicts
 from docs._ext.accept import merged
-from docs._ext.claims import CheckFailed, check, load, measuring, shown
+from docs._ext.claims import CheckFailed, check, measuring, shown
 from docs._ext.guides import plain
 from docs._ext.mutation import MutantDoesNotApply, edited, swapped
 from docs._ext.project import Project
@@ -202,7 +202,7 @@ def test_verdict_is_remembered_until_what_it_reaches_changes(site: ToySite, proj
     assert judge(project) == ({"sq", "lim"}, [])
 
 
-def test_shares_of_the_claims_fill_one_memory(site: ToySite, project: Project) -> None:
+def test_several_processes_fill_one_memory(site: ToySite, project: Project) -> None:
     (site.root / "docs" / "claims" / "b.py").write_text(
         site.claims.read_text().replace('"sq"', '"sq2"').replace('"lim"', '"lim2"').replace('"cube"', '"cube2"')
         .replace('"low"', '"low2"')
@@ -210,11 +210,8 @@ def test_shares_of_the_claims_fill_one_memory(site: ToySite, project: Project) -
     text = site.guide.read_text()
     more = text.split("\n\n", 1)[1].replace("claim-sq", "claim-sq2").replace("claim-lim", "claim-lim2")
     site.guide.write_text(text + more)
-    shares = verdicts.shares(load(site.root / "docs" / "claims"), 2)
-    assert sorted(map(sorted, shares)) == [["lim", "sq"], ["lim2", "sq2"]]
-    for share in ("1/2", "2/2"):
-        built = site.command("--mutants", f"--share={share}")
-        assert built.status == 0 and "2 run" in built.output, built.output
+    built = site.command("--mutants", "--jobs=2")
+    assert built.status == 0 and "0 run, 4 remembered" in built.output, built.output
     assert "0 run, 4 remembered" in site.command("--mutants").output
 
 

@@ -18,19 +18,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--accept", action="store_true", help="rewrite the guide's sentences that differ")
     parser.add_argument("--mutants", action="store_true", help="also see each claim fall under its mutants")
     parser.add_argument("--say", action="store_true", help="print what the code says, marked, to paste into a guide")
-    parser.add_argument(
-        "--share", metavar="K/N", help="only the K-th of N shares of all claims, for N processes at once"
-    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run them in N processes")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="the repository")
     parser.add_argument("--package", action="append", help="the package that claims are about")
     args = parser.parse_args(argv)
     project = Project(args.root.resolve(), tuple(args.package or ("nanochat",)))
     if args.say:
         return say(project, args.ids)
-    if args.share:
-        number, _, many = args.share.partition("/")
+    if args.jobs > 1:
         sys.path.insert(0, str(project.root))
-        args.ids = verdicts.shares(load(project.docs / "claims"), int(many))[int(number) - 1]
+        verdicts.ahead(project, args.jobs, mutants=args.mutants)
     report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
     if args.accept and accept.rewrite(report, out=sys.stdout):
         report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)

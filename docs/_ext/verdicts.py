@@ -10,11 +10,13 @@ import contextlib
 import hashlib
 import io
 import json
+import multiprocessing
 import random
 import sys
 import time
 import traceback
 from collections.abc import Collection, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -110,23 +112,26 @@ def waiting_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def shares(registry: Registry, number: int) -> list[list[str]]:
-    """Divide the claims among some processes, file by file: claims of one file often share a model that it trains.
+def ahead(project: Project, processes: int, *, mutants: bool = True) -> None:
+    """Run all claims in several processes, which fill the memory for this one. Nothing is judged here.
 
     Args:
-        registry: The claims.
-        number: How many processes.
-
-    Returns:
-        For each process the ids of its claims.
+        project: The repository.
+        processes: How many.
+        mutants: Also run the mutants.
     """
     files: dict[Path, list[str]] = {}
-    for claim in registry.claims:
-        files.setdefault(claim.file, []).append(claim.id)
-    out: list[list[str]] = [[] for _ in range(number)]
-    for ids in sorted(files.values(), key=len, reverse=True):
-        min(out, key=len).extend(ids)
-    return out
+    for claim in load(project.docs / "claims").claims:
+        files.setdefault(claim.file, []).append(claim.id)  # claims of one file often share a model that they train
+    longest_first = sorted(files.values(), key=len, reverse=True)
+    # Not forked: a forked process would wait for ever for the threads of torch.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(_fill, project, ids, mutants) for ids in longest_first]:
+            done.result()
+
+
+def _fill(project: Project, ids: Collection[str], mutants: bool) -> None:
+    judge(project, ids=ids, mutants=mutants)
 
 
 def settle() -> None:
