@@ -8,8 +8,10 @@ from docs._ext import verdicts
 from docs._ext.claims import Claim, Mutant, load
 from docs._ext.guides import plain, sentences
 from docs._ext.project import Project
+from docs._ext.reach import Reach
 
 PROJECT = Project(Path(__file__).resolve().parents[1])
+REACH = Reach(PROJECT)
 REGISTRY = load(PROJECT.docs / "claims")
 SENTENCES = {sentence.id: sentence for page in PROJECT.pages() for sentence in sentences(page)}
 
@@ -33,7 +35,7 @@ def test_claim(claim: Claim) -> None:
     said, _ = verdicts.run(claim)
     assert plain(said) == SENTENCES[claim.id].span.text
     for name in claim.killed_by:
-        kill = verdicts.try_mutant(claim, REGISTRY.mutant(name), said, PROJECT.packages)
+        kill = verdicts.try_mutant(claim, REGISTRY.mutant(name), said, PROJECT.packages, REACH)
         assert kill.killed, f"{name}: {kill.effect}"
     again, _ = verdicts.run(claim)
     assert plain(again) == plain(said)  # the mutants are undone

@@ -9,6 +9,7 @@ from pathlib import Path
 from docs._ext import accept, verdicts
 from docs._ext.claims import load
 from docs._ext.project import Project
+from docs._ext.reach import Reach
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def say(project: Project, ids: list[str]) -> int:
         print(f"[{said}]{{#claim-{claim.id} .claim}}")
         for wanted in claim.killed_by:
             mutant = registry.mutant(wanted)
-            kill = verdicts.try_mutant(claim, mutant, said, project.packages) if mutant else None
+            kill = verdicts.try_mutant(claim, mutant, said, project.packages, Reach(project)) if mutant else None
             failed += not (kill and kill.killed)
             effect = kill.effect if kill else "there is no such mutant"
             print(f"    {wanted}: {'falls' if kill and kill.killed else 'SURVIVES'}: {effect}")

@@ -17,7 +17,9 @@ import inspect
 import sys
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 CACHED = type(functools.lru_cache(lambda: None))
@@ -133,8 +135,27 @@ def swapped(symbol: str, new: Any) -> Iterator[None]:
             setattr(place, n, old)
 
 
-def forget_caches(tops: tuple[str, ...]) -> None:
-    """Empty every ``lru_cache`` of these packages, of the claims and the pictures: they hold results of other code."""
+def changed_files(broken: AbstractContextManager[object]) -> frozenset[Path] | None:
+    """The files whose code a mutant changes while it is in force, or None if nobody knows.
+
+    Args:
+        broken: What :func:`edited` or :func:`swapped` returned, and it has been entered. Of anything else nobody knows.
+    """
+    generator = getattr(broken, "gen", None)
+    if generator is None or generator.gi_code not in (edited.__wrapped__.__code__, swapped.__wrapped__.__code__):
+        return None
+    owner = generator.gi_frame.f_locals["function" if generator.gi_code is edited.__wrapped__.__code__ else "owner"]
+    name = owner.__name__ if isinstance(owner, types.ModuleType) else owner.__module__
+    return frozenset({Path(sys.modules[name].__file__).resolve()})
+
+
+def forget_caches(tops: tuple[str, ...], depends: Callable[[Path, str], bool] = lambda file, name: True) -> None:
+    """Empty each ``lru_cache`` of these packages, of the claims and the pictures: they hold results of other code.
+
+    Args:
+        tops: The packages.
+        depends: Whether a function of a file depends on what was changed; those that do not keep their results.
+    """
     for module in list(sys.modules.values()):
         if not isinstance(module, types.ModuleType):
             continue
@@ -143,4 +164,7 @@ def forget_caches(tops: tuple[str, ...]) -> None:
             for value in list(vars(module).values()):
                 for inner in [value, *(vars(value).values() if isinstance(value, type) else ())]:
                     if isinstance(inner, CACHED):  # asking each object for the method takes a hundred times as long
-                        inner.cache_clear()
+                        home = sys.modules.get(inner.__module__)
+                        alone = inner.__qualname__ == inner.__name__ and getattr(home, "__file__", None)
+                        if not alone or depends(Path(home.__file__).resolve(), inner.__name__):
+                            inner.cache_clear()

@@ -88,6 +88,7 @@ class Reach:
         self.root = project.root
         self.tops = {*project.packages, *TOPS}
         self._resolved: dict[tuple[Import, str], list[Path]] = {}
+        self._reached: dict[tuple[Path, str], set[Path]] = {}
 
     def _resolve(self, wanted: Import, package: str) -> list[Path]:
         """The files that an import runs, looked up once by each reach."""
@@ -153,6 +154,14 @@ class Reach:
     def of_symbols(self, symbols: Iterable[str]) -> set[Path]:
         """The files reached by importing the modules that hold dotted symbols."""
         return self.closure([(symbol.rpartition(".")[0] or symbol, symbol.rpartition(".")[2], 0) for symbol in symbols])
+
+    def needs(self, path: Path, name: str, files: frozenset[Path]) -> bool:
+        """Whether a top-level function stands in one of these files or reaches one. Looked up once."""
+        if not path.is_relative_to(self.root):
+            return False
+        if (path, name) not in self._reached:
+            self._reached[path, name] = {path, *(one.resolve() for one in self.of_function(path, name)[0])}
+        return not files.isdisjoint(self._reached[path, name])
 
     def of_function(self, path: Path, name: str) -> tuple[set[Path], str]:
         """What a top-level function reaches, and its own source with the helpers of its file that it uses.

@@ -23,7 +23,7 @@ from pathlib import Path
 from docs._ext import guides
 from docs._ext.claims import CheckFailed, Claim, Measurement, Mutant, Registry, load, measuring
 from docs._ext.guides import Sentence, plain
-from docs._ext.mutation import forget_caches
+from docs._ext.mutation import changed_files, forget_caches
 from docs._ext.project import Project
 from docs._ext.reach import Reach
 from docs._ext.sources import Index, UnknownSymbol
@@ -167,18 +167,24 @@ def run(claim: Claim) -> tuple[str, tuple[Measurement, ...]]:
     return said, tuple(measured)
 
 
-def try_mutant(claim: Claim, mutant: Mutant, said: str, tops: tuple[str, ...]) -> Kill:
+def try_mutant(claim: Claim, mutant: Mutant, said: str, tops: tuple[str, ...], reach: Reach) -> Kill:
     """Run a claim on broken code. A crash is no kill: the mutant must change the code, not wreck it."""
-    forget_caches(tops)
+    files: frozenset[Path] | None = None
+
+    def depends(file: Path, name: str) -> bool:
+        return files is None or reach.needs(file, name, files)
+
     try:
-        with mutant.function():
+        with (broken := mutant.function()):
+            files = changed_files(broken)
+            forget_caches(tops, depends)
             other, _ = run(claim)
     except CheckFailed as error:
         return Kill(mutant.id, True, str(error))
     except (Exception, SystemExit) as error:
         return Kill(mutant.id, False, f"the run ended in {type(error).__name__}: {error}")
     finally:
-        forget_caches(tops)
+        forget_caches(tops, depends)
     if plain(other) == plain(said):
         return Kill(mutant.id, False, "nothing changed")
     return Kill(mutant.id, True, plain(other))
@@ -367,7 +373,7 @@ def _judge_one(project, registry, memory, claim, sentence, mutants, fail) -> Ver
         mutant_key = memory.mutant_key(key, mutant)
         kill = memory.recall_kill(claim.id, wanted, mutant_key)
         if kill is None:
-            kill = try_mutant(claim, mutant, verdict.said, project.packages)
+            kill = try_mutant(claim, mutant, verdict.said, project.packages, memory.reach)
             memory.keep_kill(claim.id, mutant_key, kill)
         verdict.kills += (kill,)
         if not kill.killed:
