@@ -88,6 +88,7 @@ class Reach:
         self.root = project.root
         self.tops = {*project.packages, *TOPS}
         self._resolved: dict[tuple[Import, str], list[Path]] = {}
+        self._direct: dict[tuple[Path, tuple[int, int]], list[Path]] = {}
         self._reached: dict[tuple[Path, str], set[Path]] = {}
 
     def _resolve(self, wanted: Import, package: str) -> list[Path]:
@@ -131,9 +132,17 @@ class Reach:
                 seen.update({path} if path.name == "claims.py" else ())  # what a check means; no more of it
                 continue
             seen.add(path)
-            for wanted in _file(path, _stamp(path))[1]:
-                queue += self._resolve(wanted, self._package(path))
+            queue += self._imported(path)
         return seen
+
+    def _imported(self, path: Path) -> list[Path]:
+        """The files that a file imports itself."""
+        key = (path, _stamp(path))
+        if key not in self._direct:
+            package = self._package(path)
+            found = (one for wanted in _file(*key)[1] for one in self._resolve(wanted, package))
+            self._direct[key] = list(dict.fromkeys(found))
+        return self._direct[key]
 
     def digest(self, files: Iterable[Path], *more: str) -> str:
         """One hash of files, without their docstrings and comments, of the versions and of ``more``."""
@@ -141,6 +150,10 @@ class Reach:
         for path in sorted(files):
             total.update(f"\n{path.relative_to(self.root).as_posix()} {_file(path, _stamp(path))[0]}".encode())
         return total.hexdigest()
+
+    def digest_of_all(self, files: Iterable[Path]) -> str:
+        """The same as :meth:`digest`, looked up while no file is written."""
+        return _digest_of_all(self.root, tuple((path, _stamp(path)) for path in files))
 
     def settled(self, files: Iterable[Path], since: float) -> bool:
         """Whether none of the files was written after a moment: what has run is then what the hash is of."""
@@ -182,6 +195,11 @@ class Reach:
             queue += [other for other in statements if other.binds & statement.uses]
         text = "\n".join(sorted(statement.text for statement in seen.values()))
         return self.closure(imports, self._package(path)), text
+
+
+@lru_cache(maxsize=8)
+def _digest_of_all(root: Path, files: tuple[tuple[Path, tuple[int, int]], ...]) -> str:
+    return Reach(Project(root)).digest(path for path, _ in files)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def evaluate(project: Project, expression: str) -> str:
     Raises:
         ValueFailed: If it cannot be computed; the message says why.
     """
-    shown_or_failed = _evaluate(project, expression, Reach(project).digest(Index(project).modules()))
+    shown_or_failed = _evaluate(project, expression, Reach(project).digest_of_all(Index(project).modules()))
     if isinstance(shown_or_failed, ValueFailed):
         raise shown_or_failed
     return shown_or_failed
