@@ -30,6 +30,8 @@ PROSE_DIRECTIVES = frozenset(
 
 _FENCE = re.compile(r"^(?P<indent>[ >]*)(?P<mark>`{3,}|~{3,}|:{3,})\s*(?P<info>.*)$")
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)*?(?<!`)\1(?!`)", re.DOTALL)
+_GAP = re.compile(r"\n[ \t>]*\n")
+_ATTRIBUTES = re.compile(r"\]\{([^{}\n]*)\}")
 _MATH = re.compile(r"(?<![\\$])\$(?![\s$])(?:(?!\n[ \t]*\n)[^$\\]|\\.)+?(?<!\s)\$(?!\d)", re.DOTALL)
 _PREFIX = re.compile(r"^[ \t]*(?:>[ \t]?)*[ \t]*(?:#{1,6}[ \t]+|[-*+][ \t]+|\d{1,3}[.)][ \t]+)?")
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t]*#*$")
@@ -161,13 +163,13 @@ def spans(text: str) -> list[Span]:
         char = visible[offset]
         if char == "\\":
             offset += 1
-        elif char == "\n" and re.match(r"\n[ \t>]*\n", visible[offset:]):
+        elif char == "\n" and _GAP.match(visible, offset):
             stack.clear()
         elif char == "[":
             stack.append(offset)
         elif char == "]" and stack:
             opened = stack.pop()
-            attributes = re.match(r"\]\{([^{}\n]*)\}", visible[offset:])
+            attributes = _ATTRIBUTES.match(visible, offset)
             if attributes:
                 words = attributes[1].split()
                 ids = [word[1:] for word in words if word.startswith("#")]
@@ -226,9 +228,10 @@ def headings(text: str) -> list[tuple[int, int, str]]:
     return [(p.line, p.heading, plain(p.text)) for p in paragraphs(text) if p.heading]
 
 
+@lru_cache(maxsize=512)
 def title(text: str, default: str = "") -> str:
     """The first heading of a page."""
-    return next((heading for _, _, heading in headings(text)), default)
+    return next((plain(p.text) for p in paragraphs(text) if p.heading), default)
 
 
 def page_text(text: str) -> str:
