@@ -208,8 +208,33 @@ for (const [name, selector] of [["term", "article p a.nc-term"], ["symbol", "art
   });
 }
 
-// VERIFICATION: the filter by status and the search leave what fits, and say how many.
-for (const path of ["verification/index.html", ...wanted.filter((page) => /^verification\/(?!index|outside)/.test(page)).slice(0, 1)].filter((page) => wanted.includes(page))) {
+// The summary of VERIFICATION: the search lists what fits, by words and by status, and says how many.
+if (wanted.includes("verification/index.html")) {
+  const path = "verification/index.html";
+  await walk(path, DESK, async (context) => {
+    const { page } = await open(context, path);
+    const bar = page.locator("form.claim-filter");
+    const listed = () => page.locator(".nc-claim-search li").count();
+    const said = () => bar.locator("output").innerText();
+    const all = Number((await said()).split(" of ")[1]);
+    check(all > 1 && (await listed()) === 0, path, "the summary lists claims before anybody asks");
+    await bar.locator("input").fill("surely no claim says zzyzx");
+    check((await listed()) === 0 && /^\s*0 of /.test(await said()), path, "the search finds claims that do not fit");
+    await bar.locator("input").fill("token");
+    const some = await listed();
+    check(some > 0 && some < all && Number((await said()).split(" of ")[0]) === some, path, `searching lists ${some} of ${all}`);
+    await bar.locator("input").fill("");
+    let sum = 0;
+    for (const status of await bar.locator("option").evaluateAll((options) => options.map((option) => option.value).filter(Boolean))) {
+      await bar.locator("select").selectOption(status);
+      sum += await listed();
+    }
+    check(sum === all, path, `the filters list ${sum} of ${all} claims`);
+  });
+}
+
+// A chapter of VERIFICATION: the filter by status and the search leave what fits, and say how many.
+for (const path of wanted.filter((page) => /^verification\/(?!index|outside|mutants|references|pictures)/.test(page)).slice(0, 1)) {
   await walk(path, DESK, async (context) => {
     const { page } = await open(context, path);
     const bar = page.locator("form.claim-filter");
