@@ -24,6 +24,7 @@ from nanochat.stages.flags import parse_flags, short_flag
 from nanochat.stages.models import find_model
 from nanochat.terminal import be_lenient, dim, visible
 
+WAKE_S = 0.25  # seconds until a Ctrl-C is noticed that came before the wait for a key
 COMMANDS = {
     "/help": "list these commands",
     "/clear": "forget the conversation and begin a new one",
@@ -222,6 +223,24 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _awake() -> Iterator[None]:
+    """Let a Ctrl-C count that comes after the prompt is shown and before :func:`input` waits for a key.
+
+    Python would notice it only when the next key, or another signal, ends the wait. So a timer ends it now and then.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, WAKE_S, WAKE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def read_line(source: TextIO | None, out: TextIO) -> str | None:
     """Read what the user types next.
 
@@ -240,7 +259,8 @@ def read_line(source: TextIO | None, out: TextIO) -> str | None:
         except ImportError:
             pass
         try:
-            return input("> ")
+            with _awake():
+                return input("> ")
         except EOFError:
             print(file=out)
             return None
