@@ -11,8 +11,8 @@ import random
 
 from nanochat.conversation import Conversation, Message
 from nanochat.corpora.stories import FOODS, FRIENDS, HEROES, NUMBERS, PLACES, SPOTS, THINGS, Question
-from nanochat.tasks.base import Task, check_split, in_split, pick, vary
-from nanochat.tasks.story_questions import FORMS, has_fact
+from nanochat.tasks.base import Task, check_split, in_split, pick
+from nanochat.tasks.story_questions import FORMS, ask_in_turn, score_last
 
 LISTS = 30_000
 """Lists of facts, both splits together."""
@@ -43,16 +43,11 @@ class Facts(Task):
 
     def _ask(self, item: tuple[_Fact, ...], rng: random.Random) -> Conversation:
         text, form = " ".join(sentence for sentence, _ in item), pick(rng, FORMS)
-        messages: list[Message] = []
-        for _, question in sorted(item, key=lambda _: rng.random()):
-            asked = vary(question.question, rng)
-            messages.append(Message.user(asked if messages else form.format(story=text, question=asked)))
-            messages.append(Message.assistant(question.reply))
-        return Conversation(tuple(messages))
+        questions = [question for _, question in sorted(item, key=lambda _: rng.random())]
+        return ask_in_turn(text, questions, form, rng)
 
     def _score(self, item: tuple[_Fact, ...], asked: Conversation, answer: Message) -> float:
-        question = next(each for _, each in item if each.reply == asked.messages[-1].text)
-        return float(has_fact(answer.text, question))
+        return score_last([question for _, question in item], asked, answer)
 
 
 def _list(rng: random.Random) -> tuple[_Fact, ...]:

@@ -14,9 +14,9 @@ import random
 
 from nanochat.conversation import Conversation, Message
 from nanochat.corpora.stories import Question, Story, split_sentences
-from nanochat.tasks.base import Task, check_split, pick, plain_words, vary
+from nanochat.tasks.base import Task, check_split, pick, plain_words
 from nanochat.tasks.story_chats import CHAT_STORIES, CHAT_STORIES_SEED
-from nanochat.tasks.story_questions import FORMS, has_fact, stories_of
+from nanochat.tasks.story_questions import FORMS, ask_in_turn, score_last, stories_of
 
 ROUNDS = 3
 """How often each training story comes, each time with other sentences."""
@@ -54,17 +54,10 @@ class StoryBits(Task):
         text = " ".join(sentences[place] for place in sorted({holding, *others}))
         also = [each for each in item.questions if each is not wanted and answers(text, each)]
         questions = sorted([wanted, *also[: MOST - 1]], key=lambda _: rng.random())
-        form = pick(rng, FORMS)
-        messages: list[Message] = []
-        for question in questions:
-            asked = vary(question.question, rng)
-            messages.append(Message.user(asked if messages else form.format(story=text, question=asked)))
-            messages.append(Message.assistant(question.reply))
-        return Conversation(tuple(messages))
+        return ask_in_turn(text, questions, pick(rng, FORMS), rng)
 
     def _score(self, item: Story, asked: Conversation, answer: Message) -> float:
-        question = next(each for each in item.questions if each.reply == asked.messages[-1].text)
-        return float(has_fact(answer.text, question))
+        return score_last(item.questions, asked, answer)
 
 
 def answers(text: str, question: Question) -> bool:

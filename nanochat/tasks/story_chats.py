@@ -11,8 +11,8 @@ import random
 
 from nanochat.conversation import Conversation, Message
 from nanochat.corpora.stories import Story
-from nanochat.tasks.base import Task, check_split, pick, vary
-from nanochat.tasks.story_questions import FORMS, has_fact, stories_of
+from nanochat.tasks.base import Task, check_split, pick
+from nanochat.tasks.story_questions import FORMS, ask_in_turn, score_last, stories_of
 from nanochat.tasks.tell_story import request
 
 CHAT_STORIES = 24_000
@@ -47,13 +47,8 @@ class StoryChats(Task):
     def _ask(self, item: Story, rng: random.Random) -> Conversation:
         questions = sorted(item.questions, key=lambda _: rng.random())[:MOST]
         told, form = rng.random() < TOLD, pick(rng, FORMS)
-        messages = [Message.user(request(item, rng)), Message.assistant(item.text)] if told else []
-        for question in questions:
-            asked = vary(question.question, rng)
-            messages.append(Message.user(asked if messages else form.format(story=item.text, question=asked)))
-            messages.append(Message.assistant(question.reply))
-        return Conversation(tuple(messages))
+        before = (Message.user(request(item, rng)), Message.assistant(item.text)) if told else ()
+        return ask_in_turn(item.text, questions, form, rng, before)
 
     def _score(self, item: Story, asked: Conversation, answer: Message) -> float:
-        question = next(each for each in item.questions if each.reply == asked.messages[-1].text)
-        return float(has_fact(answer.text, question))
+        return score_last(item.questions, asked, answer)

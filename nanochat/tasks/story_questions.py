@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
 from nanochat.conversation import Conversation, Message
@@ -79,6 +80,38 @@ def stories_of(split: str, n: int = STORIES, seed: int = STORIES_SEED) -> tuple[
 @cache
 def _all_stories(n: int, seed: int) -> tuple[Story, ...]:
     return tuple(stories(n, seed))
+
+
+def ask_in_turn(
+    text: str, questions: Iterable[Question], form: str, rng: random.Random, before: tuple[Message, ...] = ()
+) -> Conversation:
+    """Make a chat of one question after another about a text, with the grammar's replies.
+
+    Args:
+        text: What the questions are about. It comes with the first one, unless something was said before.
+        questions: What is asked, in this order.
+        form: How text and first question come together: one of :data:`FORMS`.
+        rng: Varies the wording.
+        before: What was said before, the text among it.
+    """
+    messages = list(before)
+    for question in questions:
+        asked = vary(question.question, rng)
+        messages.append(Message.user(asked if messages else form.format(story=text, question=asked)))
+        messages.append(Message.assistant(question.reply))
+    return Conversation(tuple(messages))
+
+
+def score_last(questions: Iterable[Question], asked: Conversation, answer: Message) -> float:
+    """Return the reward of the last answer of a chat that :func:`ask_in_turn` made.
+
+    Args:
+        questions: All that may have been asked.
+        asked: The chat with the grammar's replies.
+        answer: What the model answered to the last question.
+    """
+    question = next(each for each in questions if each.reply == asked.messages[-1].text)
+    return float(has_fact(answer.text, question))
 
 
 def has_fact(answer: str, question: Question) -> bool:
