@@ -246,7 +246,7 @@ checks = [check_story(text) for text in sampled]
 sentences = sum(check.sentences for check in checks)
 parsed = sum(check.parsed for check in checks)
 share = parsed / sentences
-print(f"{parsed} of {sentences} sentences are of the grammar: {share:.0%}\n")
+print(f"{parsed} of {sentences} sentences are of the grammar: {share:.1%}\n")
 for text, check in zip(sampled, checks, strict=True):
     if not check.consistent:
         print(text, "", *check.problems, sep="\n")

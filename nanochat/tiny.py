@@ -93,7 +93,7 @@ def tiny_plan(vocab_size: int = VOCAB_SIZE) -> Plan:
         model=GPTConfig.from_depth(3, vocab_size, sequence_len=192, width=256),
         device_batch_size=12,
         total_batch_size=12 * 192,
-        num_iterations=600,
+        num_iterations=480,
         seed=1,
     )
 
