@@ -19,6 +19,8 @@ from docs._ext.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "docs" / "_build"
+FOLDERS = ("nanochat", "docs/claims", "docs/pictures", "docs/problems")
+"""What the claims, the pictures and the problems are made of."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,8 +72,8 @@ def build(draft: bool, jobs: str, held: int) -> int:
     status = 0 if draft else run("train the tiny model", "nanochat.tiny")
     if not status and not draft and changed_since(BUILD / "claims.json"):
         begin = time.perf_counter()
-        prove_ahead(environment, held)
-        parts.append(("prove the claims", time.perf_counter() - begin))
+        run_beforehand(environment, held)
+        parts.append(("claims and pictures", time.perf_counter() - begin))
     status = status or run(
         "build the pages",
         *("sphinx", "-n", "-W", "--keep-going", "-q", "-b", "html", "-c", ".", "-d", str(doctrees)),
@@ -91,24 +93,19 @@ def build(draft: bool, jobs: str, held: int) -> int:
 
 def changed_since(path: Path) -> bool:
     """Whether the package or the proofs changed since a file was written; also if it never was."""
-    sources = [
-        file for folder in ("nanochat", "docs/claims", "docs/pictures") for file in (ROOT / folder).rglob("*.py")
-    ]
+    sources = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
     return not path.exists() or max(file.stat().st_mtime for file in sources) > path.stat().st_mtime
 
 
-def prove_ahead(environment: dict[str, str], held: int) -> None:
-    """Run the claims that no build remembers, on all processors, so that this one remembers those that hold.
-
-    Nothing is judged here: the build looks at every claim itself, and runs again what it does not remember.
+def run_beforehand(environment: dict[str, str], held: int) -> None:
+    """Run claims and pictures on all processors, so that the build remembers them. It tells what is wrong with them.
 
     Args:
         environment: The environment of the build.
         held: See :func:`build`.
     """
-    number = max(1, min(os.cpu_count() or 1, 8))
     subprocess.run(
-        [sys.executable, "-m", "docs._ext.claims", "--mutants", f"--jobs={number}"],
+        [sys.executable, "-m", "docs._ext.beforehand"],
         cwd=ROOT, env={**environment, "OMP_NUM_THREADS": "1"}, pass_fds=(held,),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

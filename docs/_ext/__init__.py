@@ -1,10 +1,10 @@
 """The site's own Sphinx extension: a core that knows no Sphinx, and one ``setup_<feature>`` a file.
 
 The truth of the guides: ``claims``, ``verdicts``, ``guides``, ``sources``, ``reach``, ``mutation``, ``accept``,
-``command``, ``counting`` and ``lint`` are the core; ``skin``, ``gate``, ``references``, ``verification``, ``overview``,
-``quotes``, ``values``, ``ahead``, ``built``, ``rerun``, ``bounds``, ``ending``, ``counted``, ``single_file``,
-``printed`` and ``used_in`` hand it to Sphinx. The look: ``look``, ``docstrings``, ``math``, ``symbols``, ``terms``,
-``pictures``, ``problems``, ``gallery``, ``marks`` and ``numbering``.
+``beforehand``, ``command``, ``counting`` and ``lint`` are the core; ``skin``, ``gate``, ``references``,
+``verification``, ``overview``, ``quotes``, ``values``, ``ahead``, ``built``, ``rerun``, ``bounds``, ``ending``,
+``counted``, ``single_file``, ``printed`` and ``used_in`` hand it to Sphinx. The look: ``look``, ``docstrings``,
+``math``, ``symbols``, ``terms``, ``pictures``, ``problems``, ``gallery``, ``marks``, ``numbering`` and ``sidebar``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ TRUTH = (
     *("ahead", "built", "rerun", "bounds", "ending", "counted", "single_file", "printed", "used_in"),
 )
 """Features that check the guides; ``skin`` first, the others build on it."""
-LOOK = ("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery", "marks", "numbering")
+LOOK = (
+    *("look", "docstrings", "math", "symbols", "terms", "pictures", "problems", "gallery", "marks", "numbering"),
+    "sidebar",
+)
 """Features that show them."""
 
 

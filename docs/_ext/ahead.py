@@ -11,11 +11,11 @@ import re
 
 from sphinx.application import Sphinx
 
+from docs._ext.beforehand import make, targets
 from docs._ext.skin import project_of
 from docs._ext.values import ValueFailed, evaluate
 
 VALUE = re.compile(r"\{val\}(`+)(.+?)\1", re.DOTALL)
-DIRECTIVE = re.compile(r"^[ >]*(?:`{3,}|:{3,})\{(picture|problem)\}[ \t]+(\S+)", re.MULTILINE)
 
 
 def run_ahead(app: Sphinx) -> None:
@@ -28,13 +28,8 @@ def run_ahead(app: Sphinx) -> None:
                 evaluate(project, match[2].strip())
             except ValueFailed:
                 continue
-        for match in DIRECTIVE.finditer(text):
-            from docs._ext import pictures, problems
-
-            try:
-                (pictures if match[1] == "picture" else problems).load(match[2])
-            except ValueError:
-                continue
+    for kind, target in targets(project):
+        make(kind, target)
 
 
 def setup_ahead(app: Sphinx) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from docs._ext import accept, verdicts
+from docs._ext import accept, beforehand, verdicts
 from docs._ext.claims import load
 from docs._ext.project import Project
 from docs._ext.reach import Reach
@@ -27,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.say:
         return say(project, args.ids)
     if args.jobs > 1:
-        sys.path.insert(0, str(project.root))
-        verdicts.ahead(project, args.jobs, mutants=args.mutants)
+        beforehand.run(beforehand.proofs(project, args.mutants), args.jobs)
     report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
     if args.accept and accept.rewrite(report, out=sys.stdout):
         report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
@@ -40,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def say(project: Project, ids: list[str]) -> int:
     """Print the sentences of claims, also of those that stand in no guide yet, and what their mutants do."""
-    sys.path.insert(0, str(project.root))
-    registry = load(project.docs / "claims")
+    verdicts.make_importable(project)
+    registry, reach = load(project.docs / "claims"), Reach(project)
     failed = 0
     for path, line, error in registry.broken:
         failed += 1
@@ -58,7 +57,7 @@ def say(project: Project, ids: list[str]) -> int:
         print(f"[{said}]{{#claim-{claim.id} .claim}}")
         for wanted in claim.killed_by:
             mutant = registry.mutant(wanted)
-            kill = verdicts.try_mutant(claim, mutant, said, project.packages, Reach(project)) if mutant else None
+            kill = verdicts.try_mutant(claim, mutant, said, project.packages, reach) if mutant else None
             failed += not (kill and kill.killed)
             effect = kill.effect if kill else "there is no such mutant"
             print(f"    {wanted}: {'falls' if kill and kill.killed else 'SURVIVES'}: {effect}")

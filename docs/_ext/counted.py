@@ -16,9 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from docs._ext import guides
 from docs._ext.counting import Counts, count, made_in
-from docs._ext.overview import counted
+from docs._ext.overview import GUIDES, counted, title_of
 from docs._ext.project import Project
 from docs._ext.skin import link
 
@@ -50,7 +49,7 @@ def statistics(project: Project, whole: dict[str, str]) -> str:
 def problems(project: Project, whole: dict[str, str]) -> str:
     """All practice problems, by chapter, each a link."""
     parts, total = [], 0
-    for start in ("nano/index", "nanomath/index"):
+    for start in GUIDES:
         chapters: dict[Path, list[str]] = {}
         for made in made_in(project, start):
             if made.kind == "problem":
@@ -61,8 +60,7 @@ def problems(project: Project, whole: dict[str, str]) -> str:
         name = start.partition("/")[0].upper()
         parts.append(f"## {name}\n\n{counted(number, 'problem')} in {counted(len(chapters), 'chapter')}.\n")
         for page, lines in chapters.items():
-            title = guides.title(page.read_text(encoding="utf-8"), page.stem)
-            parts += [f"### {title}\n", "\n".join(lines), ""]
+            parts += [f"### {title_of(page)}\n", "\n".join(lines), ""]
     return f"Both guides together have {counted(total, 'problem')}.\n\n" + "\n".join(parts)
 
 

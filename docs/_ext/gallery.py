@@ -161,7 +161,7 @@ def _share(app: Any) -> None:
         for path, copy in examples(app)
     )
     if stale > MOST_ALONE and app.config.sphinx_gallery_conf["plot_gallery"]:
-        app.config.sphinx_gallery_conf["parallel"] = max(min(os.cpu_count() or 1, MOST_AT_ONCE), 1)
+        app.config.sphinx_gallery_conf["parallel"] = min(os.cpu_count() or 1, MOST_AT_ONCE)
 
 
 def setup_gallery(app: Any) -> None:

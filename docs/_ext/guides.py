@@ -102,7 +102,8 @@ def plain(raw: str) -> str:
     return " ".join(re.sub(r"\[\^[^\]]+\]", "", "".join(parts)).split())
 
 
-def literal_lines(text: str) -> list[bool]:
+@lru_cache(maxsize=2048)
+def literal_lines(text: str) -> tuple[bool, ...]:
     """For each line, whether it is anything but prose: a fence, code, maths, front matter, a comment."""
     literal: list[bool] = []
     stack: list[tuple[str, bool]] = []
@@ -142,10 +143,11 @@ def literal_lines(text: str) -> list[bool]:
         comment = stripped.startswith("%") or bool(re.fullmatch(r"\([\w.:-]+\)=", stripped))
         comment = comment or bool(re.fullmatch(r"<!--.*-->|\+\+\+.*|\|?[\s:|-]*-[\s:|-]*\|[\s:|-]*", stripped))
         literal.append(option or comment)
-    return literal
+    return tuple(literal)
 
 
-def spans(text: str) -> list[Span]:
+@lru_cache(maxsize=16384)
+def spans(text: str) -> tuple[Span, ...]:
     """Every bracketed span with attributes outside of code and maths, in order."""
     hidden = bytearray(len(text))
     offset = 0
@@ -178,7 +180,7 @@ def spans(text: str) -> list[Span]:
                 line = text.count("\n", 0, opened) + 1
                 found.append(Span(ids[0] if ids else "", classes, line, opened + 1, offset, raw))
         offset += 1
-    return sorted(found, key=lambda span: span.start)
+    return tuple(sorted(found, key=lambda span: span.start))
 
 
 def formulas(text: str) -> list[str]:
@@ -189,7 +191,8 @@ def formulas(text: str) -> list[str]:
     return [match[0] for match in _MATH.finditer(_CODE.sub("", prose))] + ["$$"] * (alone // 2)
 
 
-def paragraphs(text: str) -> list[Paragraph]:
+@lru_cache(maxsize=2048)
+def paragraphs(text: str) -> tuple[Paragraph, ...]:
     """The prose of a page, cut where Markdown cuts it, without the marks of lists, quotes and tables."""
     found: list[Paragraph] = []
     gathered: list[str] = []
@@ -220,7 +223,7 @@ def paragraphs(text: str) -> list[Paragraph]:
                 began = number
             gathered.append(line[prefix.end() :] if prefix else line)
     close()
-    return found
+    return tuple(found)
 
 
 def headings(text: str) -> list[tuple[int, int, str]]:

@@ -135,8 +135,8 @@ def swapped(symbol: str, new: Any) -> Iterator[None]:
             setattr(place, n, old)
 
 
-def changed_files(broken: AbstractContextManager[object]) -> frozenset[Path] | None:
-    """The files whose code a mutant changes while it is in force, or None if nobody knows.
+def changed_file(broken: AbstractContextManager[object]) -> Path | None:
+    """The file whose code a mutant changes while it is in force, or None if nobody knows.
 
     Args:
         broken: What :func:`edited` or :func:`swapped` returned, and it has been entered. Of anything else nobody knows.
@@ -146,7 +146,7 @@ def changed_files(broken: AbstractContextManager[object]) -> frozenset[Path] | N
         return None
     owner = generator.gi_frame.f_locals["function" if generator.gi_code is edited.__wrapped__.__code__ else "owner"]
     name = owner.__name__ if isinstance(owner, types.ModuleType) else owner.__module__
-    return frozenset({Path(sys.modules[name].__file__).resolve()})
+    return Path(sys.modules[name].__file__).resolve()
 
 
 def forget_caches(tops: tuple[str, ...], depends: Callable[[Path, str], bool] = lambda file, name: True) -> None:

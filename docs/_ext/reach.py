@@ -168,13 +168,13 @@ class Reach:
         """The files reached by importing the modules that hold dotted symbols."""
         return self.closure([(symbol.rpartition(".")[0] or symbol, symbol.rpartition(".")[2], 0) for symbol in symbols])
 
-    def needs(self, path: Path, name: str, files: frozenset[Path]) -> bool:
-        """Whether a top-level function stands in one of these files or reaches one. Looked up once."""
+    def needs(self, path: Path, name: str, file: Path) -> bool:
+        """Whether a top-level function stands in a file or reaches it. Looked up once."""
         if not path.is_relative_to(self.root):
             return False
         if (path, name) not in self._reached:
             self._reached[path, name] = {path, *(one.resolve() for one in self.of_function(path, name)[0])}
-        return not files.isdisjoint(self._reached[path, name])
+        return file in self._reached[path, name]
 
     def of_function(self, path: Path, name: str) -> tuple[set[Path], str]:
         """What a top-level function reaches, and its own source with the helpers of its file that it uses.

@@ -219,8 +219,7 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 def _frame_digest(app: Sphinx) -> str:
     """A hash of all that a page of source shows besides the source: settings, templates, the tree of pages, us."""
     digest = hashlib.sha256(repr((sphinx_version, app.builder.build_info.config_hash)).encode())  # type: ignore[attr-defined]
-    titles = {name: (node.astext(), app.env.toctree_includes.get(name)) for name, node in app.env.titles.items()}
-    digest.update(json.dumps(titles, sort_keys=True).encode())
+    digest.update(json.dumps(app.env.truth_frame, sort_keys=True).encode())  # type: ignore[attr-defined]
     docs = project_of(app).docs
     for folder in (docs / "_templates", docs / "_static", Path(__file__).parent):
         for path in sorted(folder.rglob("*")):
@@ -245,22 +244,6 @@ def keep_written(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and hasattr(app, "truth_source_pages"):
         content = json.dumps({str(app.outdir): app.truth_source_pages}, indent=1, sort_keys=True)
         project_of(app).write(Path(app.doctreedir, WRITTEN), content)
-
-
-def one_tree_a_folder(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Make the tree of pages once for all pages of a folder that stand in no tree: it takes a tenth of a second."""
-    if page in app.env.found_docs or "toctree" not in context:
-        return
-    trees: dict[str, str] = app.__dict__.setdefault("truth_trees", {})
-    make, folder = context["toctree"], page.rpartition("/")[0]
-
-    def toctree(**options: Any) -> str:
-        key = f"{folder} {sorted(options.items())}"
-        if key not in trees:
-            trees[key] = make(**options)
-        return trees[key]
-
-    context["toctree"] = toctree
 
 
 def _highlighted(app: Sphinx, path: Path) -> list[str]:
@@ -298,5 +281,4 @@ def setup_references(app: Sphinx) -> None:
     app.connect("env-get-outdated", outdated)
     app.connect("env-updated", check_references)
     app.connect("html-collect-pages", source_pages)
-    app.connect("html-page-context", one_tree_a_folder, priority=100)
     app.connect("build-finished", keep_written)

@@ -15,6 +15,7 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 from docs._ext.project import Project
 from docs._ext.reach import Reach
+from docs._ext.verdicts import one_thread, waiting_lock
 from nanochat.common import InputError
 
 PROJECT = Project(Path(__file__).resolve().parents[2])
@@ -42,11 +44,14 @@ class Memory:
         self.reach = Reach(PROJECT)
         self.began = time.time()
         self.new: dict[str, dict] = {}
+        self.old = self._read()
+
+    def _read(self) -> dict[str, dict]:
         try:
-            old = json.loads(path.read_text(encoding="utf-8"))
-            self.old: dict[str, dict] = old if isinstance(old, dict) else {}
+            old = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self.old = {}
+            return {}
+        return old if isinstance(old, dict) else {}
 
     def key(self, target: str) -> str:
         """The hash of all that a function depends on; empty for one that stands outside of this repository."""
@@ -76,10 +81,12 @@ class Memory:
         if key and self.reach.settled(self._reached(target)[0], self.began):
             self.new[target] = {"key": key, "kind": type(result).__name__, "result": asdict(result)}
 
-    def save(self) -> None:
-        """Write what this build used."""
+    def save(self, whole: bool = True) -> None:
+        """Write what this process used; if it used only a part, beside what others wrote."""
         if self.new:
-            PROJECT.write(self.path, json.dumps(self.new, sort_keys=True) + "\n")
+            with waiting_lock(self.path.with_suffix(".lock")):
+                content = self.new if whole else {**self._read(), **self.new}
+                PROJECT.write(self.path, json.dumps(content, sort_keys=True) + "\n")
 
 
 @cache
@@ -129,6 +136,18 @@ def load(target: str, kind: type) -> Any:
     return _RESULTS[key]
 
 
+def fill(make: Callable[[str, str], None], wanted: Iterable[tuple[str, str]]) -> None:
+    """Run some functions for another process, which remembers what came out.
+
+    Args:
+        make: Called with each pair; it calls :func:`load`.
+        wanted: Pairs of a kind and a target.
+    """
+    for kind, target in wanted:
+        make(kind, target)
+    memory().save(whole=False)
+
+
 def _run(target: str, kind: type) -> Any:
     module_name, sep, name = target.partition(":")
     if not sep or not name:
@@ -141,7 +160,8 @@ def _run(target: str, kind: type) -> Any:
     if not callable(function):
         raise InputError(f"{module_name} has no function {name!r}: check the spelling, or write it")
     try:
-        result = function()
+        with one_thread():  # as where several are run at once: threads may change the last digit
+            result = function()
     except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"

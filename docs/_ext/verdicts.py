@@ -10,20 +10,18 @@ import contextlib
 import hashlib
 import io
 import json
-import multiprocessing
 import random
 import sys
 import time
 import traceback
-from collections.abc import Collection, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from docs._ext import guides
 from docs._ext.claims import CheckFailed, Claim, Measurement, Mutant, Registry, load, measuring
 from docs._ext.guides import Sentence, plain
-from docs._ext.mutation import changed_files, forget_caches
+from docs._ext.mutation import changed_file, forget_caches
 from docs._ext.project import Project
 from docs._ext.reach import Reach
 from docs._ext.sources import Index, UnknownSymbol
@@ -112,26 +110,10 @@ def waiting_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def ahead(project: Project, processes: int, *, mutants: bool = True) -> None:
-    """Run all claims in several processes, which fill the memory for this one. Nothing is judged here.
-
-    Args:
-        project: The repository.
-        processes: How many.
-        mutants: Also run the mutants.
-    """
-    files: dict[Path, list[str]] = {}
-    for claim in load(project.docs / "claims").claims:
-        files.setdefault(claim.file, []).append(claim.id)  # claims of one file often share a model that they train
-    longest_first = sorted(files.values(), key=len, reverse=True)
-    # Not forked: a forked process would wait for ever for the threads of torch.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for done in [pool.submit(_fill, project, ids, mutants) for ids in longest_first]:
-            done.result()
-
-
-def _fill(project: Project, ids: Collection[str], mutants: bool) -> None:
-    judge(project, ids=ids, mutants=mutants)
+def make_importable(project: Project) -> None:
+    """Let the package and the claims of a project be imported by name."""
+    if str(project.root) not in sys.path:
+        sys.path.insert(0, str(project.root))
 
 
 def settle() -> None:
@@ -169,14 +151,14 @@ def run(claim: Claim) -> tuple[str, tuple[Measurement, ...]]:
 
 def try_mutant(claim: Claim, mutant: Mutant, said: str, tops: tuple[str, ...], reach: Reach) -> Kill:
     """Run a claim on broken code. A crash is no kill: the mutant must change the code, not wreck it."""
-    files: frozenset[Path] | None = None
+    changed: Path | None = None
 
     def depends(file: Path, name: str) -> bool:
-        return files is None or reach.needs(file, name, files)
+        return changed is None or reach.needs(file, name, changed)
 
     try:
         with (broken := mutant.function()):
-            files = changed_files(broken)
+            changed = changed_file(broken)
             forget_caches(tops, depends)
             other, _ = run(claim)
     except CheckFailed as error:
@@ -263,8 +245,7 @@ def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) 
         ids: Only these claims; all if empty.
         mutants: Also see each claim fall under the mutants that it names.
     """
-    if str(project.root) not in sys.path:
-        sys.path.insert(0, str(project.root))
+    make_importable(project)
     memory = Memory(project)
     registry = load(project.docs / "claims")
     report = Report(project, registry)
@@ -294,7 +275,7 @@ def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) 
     for claim in registry.claims:
         wanted = not ids or claim.id in ids
         if wanted and claim.id in found and registry.claim(claim.id) is claim:
-            verdict = _judge_one(project, registry, memory, claim, found[claim.id], mutants, fail)
+            verdict = judge_one(project, registry, memory, claim, found[claim.id], mutants, fail)
             report.verdicts.append(verdict)
     memory.save(whole=not ids)
     report.verdicts.sort(key=lambda v: (project.relative(v.sentence.file), v.sentence.line))
@@ -331,7 +312,15 @@ def _declared_wrong(project: Project, registry: Registry, found: dict[str, Sente
             yield Failure("checker", claim.file, claim.line, f"{name} is undecided: give the command in decide_with=")
 
 
-def _judge_one(project, registry, memory, claim, sentence, mutants, fail) -> Verdict:  # noqa: ANN001
+def judge_one(
+    project: Project,
+    registry: Registry,
+    memory: Memory,
+    claim: Claim,
+    sentence: Sentence,
+    mutants: bool,
+    fail: Callable[[Failure], object],
+) -> Verdict:
     """Run or recall one claim, compare it, and try its mutants."""
     verdict = Verdict(claim, sentence)
     here = (sentence.file, sentence.line)
