@@ -1,19 +1,17 @@
-"""The guides' claims, one test a claim: it holds, and it falls under each mutant that it names."""
+"""The guides' claims, one test a file of claims: each holds, and falls under each mutant that it names."""
 
 import inspect
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from docs._ext import verdicts
-from docs._ext.claims import Claim, Mutant, load
+from docs._ext.claims import Mutant, load
 from docs._ext.guides import sentences
 from docs._ext.project import Project
 
 PROJECT = Project(Path(__file__).resolve().parents[1])
-MEMORY = verdicts.Memory(PROJECT)
 REGISTRY = load(PROJECT.docs / "claims")
 SENTENCES = {sentence.id: sentence for page in PROJECT.pages() for sentence in sentences(page)}
 
@@ -32,19 +30,15 @@ def test_every_mutant_is_named_by_a_claim() -> None:
     assert {mutant.id for mutant in REGISTRY.mutants} == used
 
 
-@pytest.fixture(scope="session", autouse=True)
-def kept_for_the_site() -> Iterator[None]:
-    """What runs here is remembered: the next build of the site need not run it again, and the other way round."""
-    yield
-    MEMORY.save(whole=False)
-
-
-@pytest.mark.parametrize("claim", REGISTRY.claims, ids=lambda claim: claim.id)
-def test_claim(claim: Claim) -> None:
-    failures: list[verdicts.Failure] = []
-    verdict = verdicts.judge_one(PROJECT, REGISTRY, MEMORY, claim, SENTENCES[claim.id], True, failures.append)
-    assert [failure.message for failure in failures] == []
-    assert verdict.holds and [kill.mutant for kill in verdict.kills if kill.killed] == list(claim.killed_by)
+@pytest.mark.parametrize("file", dict.fromkeys(claim.file for claim in REGISTRY.claims), ids=lambda file: file.stem)
+def test_claims_of_a_file(file: Path) -> None:
+    """What has run for the site under the same hash is remembered, and what runs here is remembered for the site."""
+    mine = {claim.id: claim for claim in REGISTRY.claims if claim.file == file}
+    report = verdicts.judge(PROJECT, ids=mine)
+    assert [failure.message for failure in report.failures] == []
+    assert {verdict.claim.id for verdict in report.verdicts if verdict.holds} == set(mine)
+    for verdict in report.verdicts:
+        assert {kill.mutant for kill in verdict.kills if kill.killed} == set(mine[verdict.claim.id].killed_by)
 
 
 def bodies() -> dict[str, object]:

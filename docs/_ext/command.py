@@ -57,9 +57,9 @@ def say(project: Project, ids: list[str]) -> int:
         print(f"[{said}]{{#claim-{claim.id} .claim}}")
         for wanted in claim.killed_by:
             mutant = registry.mutant(wanted)
-            kill = verdicts.try_mutant(claim, mutant, said, project.packages, reach) if mutant else None
-            failed += not (kill and kill.killed)
-            effect = kill.effect if kill else "there is no such mutant"
-            print(f"    {wanted}: {'falls' if kill and kill.killed else 'SURVIVES'}: {effect}")
+            none = [verdicts.Kill(wanted, False, "there is no such mutant")]
+            (kill,) = verdicts.try_mutant(mutant, [(claim, said)], project.packages, reach) if mutant else none
+            failed += not kill.killed
+            print(f"    {wanted}: {'falls' if kill.killed else 'SURVIVES'}: {kill.effect}")
         print()
     return 1 if failed else 0

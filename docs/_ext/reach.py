@@ -57,12 +57,19 @@ def _file(path: Path, stamp: tuple[int, int]) -> tuple[str, tuple[Import, ...]]:
 
 
 def _imports(tree: ast.AST) -> list[Import]:
+    """The imports that a program runs: those for type checkers alone are none."""
     found: list[Import] = []
-    for node in ast.walk(tree):
+    queue = [tree]
+    while queue:
+        node = queue.pop()
         if isinstance(node, ast.Import):
             found += [(alias.name, "", 0) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             found += [(node.module or "", alias.name, node.level) for alias in node.names]
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            queue += node.orelse
+        else:
+            queue += ast.iter_child_nodes(node)
     return found
 
 

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,8 @@ class Verdict:
     kills: tuple[Kill, ...] = ()
     holds: bool = False
     remembered: bool = False
+    key: str = ""
+    """The hash of all that the claim depends on."""
 
     @property
     def status(self) -> str:
@@ -149,8 +151,20 @@ def run(claim: Claim) -> tuple[str, tuple[Measurement, ...]]:
     return said, tuple(measured)
 
 
-def try_mutant(claim: Claim, mutant: Mutant, said: str, tops: tuple[str, ...], reach: Reach) -> Kill:
-    """Run a claim on broken code. A crash is no kill: the mutant must change the code, not wreck it."""
+def try_mutant(mutant: Mutant, said: Sequence[tuple[Claim, str]], tops: tuple[str, ...], reach: Reach) -> list[Kill]:
+    """Break the code once, and see which claims fall.
+
+    A crash is no kill: the mutant must change the code, not wreck it.
+
+    Args:
+        mutant: How to break it.
+        said: Claims, each with what it says of the whole code.
+        tops: The packages that may be broken.
+        reach: Says which results depend on what is broken.
+
+    Returns:
+        What happened to each claim.
+    """
     changed: Path | None = None
 
     def depends(file: Path, name: str) -> bool:
@@ -160,16 +174,28 @@ def try_mutant(claim: Claim, mutant: Mutant, said: str, tops: tuple[str, ...], r
         with (broken := mutant.function()):
             changed = changed_file(broken)
             forget_caches(tops, depends)
-            other, _ = run(claim)
+            return [_fate(claim, mutant, before) for claim, before in said]
+    except (Exception, SystemExit) as error:
+        return [Kill(mutant.id, False, _ended(error))] * len(said)
+    finally:
+        forget_caches(tops, depends)
+
+
+def _fate(claim: Claim, mutant: Mutant, said: str) -> Kill:
+    """What a claim does while the code is broken."""
+    try:
+        other, _ = run(claim)
     except CheckFailed as error:
         return Kill(mutant.id, True, str(error))
     except (Exception, SystemExit) as error:
-        return Kill(mutant.id, False, f"the run ended in {type(error).__name__}: {error}")
-    finally:
-        forget_caches(tops, depends)
+        return Kill(mutant.id, False, _ended(error))
     if plain(other) == plain(said):
         return Kill(mutant.id, False, "nothing changed")
     return Kill(mutant.id, True, plain(other))
+
+
+def _ended(error: BaseException) -> str:
+    return f"the run ended in {type(error).__name__}: {error}"
 
 
 class Memory:
@@ -275,8 +301,9 @@ def judge(project: Project, *, ids: Collection[str] = (), mutants: bool = True) 
     for claim in registry.claims:
         wanted = not ids or claim.id in ids
         if wanted and claim.id in found and registry.claim(claim.id) is claim:
-            verdict = judge_one(project, registry, memory, claim, found[claim.id], mutants, fail)
-            report.verdicts.append(verdict)
+            report.verdicts.append(_judge_one(project, memory, claim, found[claim.id], fail))
+    if mutants:
+        _break(project, registry, memory, [verdict for verdict in report.verdicts if verdict.said], fail)
     memory.save(whole=not ids)
     report.verdicts.sort(key=lambda v: (project.relative(v.sentence.file), v.sentence.line))
     report.failures.sort(key=lambda f: (project.relative(f.file), f.line, f.kind, f.message))
@@ -312,23 +339,17 @@ def _declared_wrong(project: Project, registry: Registry, found: dict[str, Sente
             yield Failure("checker", claim.file, claim.line, f"{name} is undecided: give the command in decide_with=")
 
 
-def judge_one(
-    project: Project,
-    registry: Registry,
-    memory: Memory,
-    claim: Claim,
-    sentence: Sentence,
-    mutants: bool,
-    fail: Callable[[Failure], object],
+def _judge_one(
+    project: Project, memory: Memory, claim: Claim, sentence: Sentence, fail: Callable[[Failure], object]
 ) -> Verdict:
-    """Run or recall one claim, compare it, and try its mutants."""
+    """Run or recall one claim, and compare it."""
     verdict = Verdict(claim, sentence)
     here = (sentence.file, sentence.line)
     name = f"claim '{claim.id}'"
     checker = f"{project.relative(claim.file)}:{claim.line}"
     try:
-        key = memory.key(claim)
-        recalled = memory.recall(claim.id, key)
+        verdict.key = memory.key(claim)
+        recalled = memory.recall(claim.id, verdict.key)
         verdict.remembered = recalled is not None
         verdict.said, verdict.measured = recalled or run(claim)
     except CheckFailed as error:
@@ -347,7 +368,7 @@ def judge_one(
             )
         )
         return verdict
-    memory.keep(claim, key, verdict.said, verdict.measured)
+    memory.keep(claim, verdict.key, verdict.said, verdict.measured)
     verdict.holds = plain(verdict.said) == sentence.span.text
     if not verdict.holds:
         message = (
@@ -355,19 +376,41 @@ def judge_one(
             f"Edit the sentence, or run: {ACCEPT} {claim.id}"
         )
         fail(Failure("false", *here, message))
-    for wanted in claim.killed_by if mutants else ():
-        mutant = registry.mutant(wanted)
-        if mutant is None:
-            continue
-        mutant_key = memory.mutant_key(key, mutant)
-        kill = memory.recall_kill(claim.id, wanted, mutant_key)
-        if kill is None:
-            kill = try_mutant(claim, mutant, verdict.said, project.packages, memory.reach)
-            memory.keep_kill(claim.id, mutant_key, kill)
-        verdict.kills += (kill,)
-        if not kill.killed:
-            message = f"{name} does not fall under the mutant '{wanted}' ({mutant.what}): {kill.effect}"
-            fail(
-                Failure("survived", claim.file, claim.line, f"{message}. Make the check see it, or name another mutant")
-            )
     return verdict
+
+
+def _break(
+    project: Project,
+    registry: Registry,
+    memory: Memory,
+    verdicts: Sequence[Verdict],
+    fail: Callable[[Failure], object],
+) -> None:
+    """See claims fall under the mutants that they name.
+
+    Each mutant breaks the code once for all claims that are still to fall under it: what the broken code trains, they
+    share.
+    """
+    kills: dict[tuple[str, str], Kill | None] = {}
+    to_fall: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        for mutant in filter(None, map(registry.mutant, verdict.claim.killed_by)):
+            kill = memory.recall_kill(verdict.claim.id, mutant.id, memory.mutant_key(verdict.key, mutant))
+            kills[verdict.claim.id, mutant.id] = kill
+            if kill is None:
+                to_fall.setdefault(mutant.id, []).append(verdict)
+    for id, those in to_fall.items():
+        mutant = registry.mutant(id)
+        tried = try_mutant(mutant, [(v.claim, v.said) for v in those], project.packages, memory.reach)
+        for verdict, kill in zip(those, tried, strict=True):
+            kills[verdict.claim.id, id] = kill
+            memory.keep_kill(verdict.claim.id, memory.mutant_key(verdict.key, mutant), kill)
+    for verdict in verdicts:
+        claim = verdict.claim
+        verdict.kills = tuple(kills[claim.id, id] for id in claim.killed_by if (claim.id, id) in kills)
+        for kill in verdict.kills:
+            if not kill.killed:
+                what = registry.mutant(kill.mutant).what
+                message = f"claim '{claim.id}' does not fall under the mutant '{kill.mutant}' ({what}): {kill.effect}"
+                message += ". Make the check see it, or name another mutant"
+                fail(Failure("survived", claim.file, claim.line, message))

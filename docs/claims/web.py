@@ -323,7 +323,8 @@ def busy() -> str:
         shared.put("B", 2)
         kept, app.chat.worker = app.chat.worker, shared.worker
         try:
-            reply = serving.ask(app, "/api/chat", serving.chat(serving.QUESTION))
+            with shared.held_while_refusing():
+                reply = serving.ask(app, "/api/chat", serving.chat(serving.QUESTION))
         finally:
             app.chat.worker = kept
             shared.run()

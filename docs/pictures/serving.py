@@ -28,7 +28,7 @@ QUESTION = "4+3 €?"
 PATIENCE_S = 60
 """Seconds after which something that should have happened long ago is taken for broken."""
 
-HELD_S = 15
+HELD_S = 5
 """Seconds for which a model is held at most."""
 
 
@@ -258,6 +258,24 @@ class Bench:
         ahead = self.worker.submit(self.jobs[name])
         self._begun.wait(PATIENCE_S)  # the first job has its place, and the worker is held there
         return ahead
+
+    @contextmanager
+    def held_while_refusing(self) -> Iterator[None]:
+        """Hold the worker during the block, unless it lets more wait than it has places: who does would wait long."""
+        over, seats = threading.Event(), self.worker.waiting
+
+        def watch() -> None:
+            while not over.wait(0.01):
+                if self.worker.waiting > seats:
+                    self._open.set()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join(PATIENCE_S)
 
     def run(self) -> list[str]:
         """Let the worker go, and wait until every job has ended."""

@@ -24,7 +24,8 @@ from nanochat.stages.flags import parse_flags, short_flag
 from nanochat.stages.models import find_model
 from nanochat.terminal import be_lenient, dim, visible
 
-WAKE_S = 0.25  # seconds until a Ctrl-C is noticed that came before the wait for a key
+WAKE_S = 0.25
+"""Seconds until a Ctrl-C is noticed that came before the wait for a key."""
 COMMANDS = {
     "/help": "list these commands",
     "/clear": "forget the conversation and begin a new one",

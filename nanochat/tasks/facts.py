@@ -8,6 +8,7 @@ the question names.
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from nanochat.conversation import Conversation, Message
 from nanochat.corpora.stories import FOODS, FRIENDS, HEROES, NUMBERS, PLACES, SPOTS, THINGS, Question
@@ -36,10 +37,7 @@ class Facts(Task):
 
     def __init__(self, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
         check_split(self.name, split)
-        rng = random.Random(self.name)
-        lists = [_list(rng) for _ in range(LISTS)]
-        told = {" ".join(sentence for sentence, _ in facts): facts for facts in lists}
-        super().__init__([facts for text, facts in told.items() if in_split(text, split)], limit, seed)
+        super().__init__(_lists(split), limit, seed)
 
     def _ask(self, item: tuple[_Fact, ...], rng: random.Random) -> Conversation:
         text, form = " ".join(sentence for sentence, _ in item), pick(rng, FORMS)
@@ -48,6 +46,15 @@ class Facts(Task):
 
     def _score(self, item: tuple[_Fact, ...], asked: Conversation, answer: Message) -> float:
         return score_last([question for _, question in item], asked, answer)
+
+
+@cache
+def _lists(split: str) -> tuple[tuple[_Fact, ...], ...]:
+    """Make up the lists of one split."""
+    rng = random.Random(Facts.name)
+    lists = [_list(rng) for _ in range(LISTS)]
+    told = {" ".join(sentence for sentence, _ in facts): facts for facts in lists}
+    return tuple(facts for text, facts in told.items() if in_split(text, split))
 
 
 def _list(rng: random.Random) -> tuple[_Fact, ...]:

@@ -11,6 +11,7 @@ it gives all places nearly the same embedding. Then it cannot say which one it h
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from nanochat.common import InputError
 from nanochat.conversation import Conversation, Message
@@ -34,6 +35,8 @@ _FORMS = (
 )  # fmt: skip
 _FIRST = "b c d f g h j k l m n p r s t v w z br ch dr fl gr kl pl sh st th tr".split()
 _MIDDLE = "a e i o u ai ea ee oo ou".split()
+_COUNTED = [tuple(words) for words in (NUMBERS, FOODS, THINGS)]
+_WHERE, _NAMES = tuple(PLACES), (*HEROES, *FRIENDS)
 _LAST = ["", "", "l", "m", "n", "r", "s", "t", "ck", "nd", "st"]
 
 
@@ -60,10 +63,10 @@ class Repeat(Task):
         if kind == "stories":
             self.name, self.title = "repeat-stories", "repeating words of stories"
         self.credit = words_credit() if kind == "words" else ""
-        known = words_of(split) if kind == "words" else []
         rng = random.Random(f"{self.name} {split}")
-        texts = dict.fromkeys(_text(rng, known) if known else _of_stories(rng) for _ in range(TEXTS))
-        super().__init__([text for text in texts if in_split(text, split)], limit, seed)
+        known = words_of(split) if kind == "words" else []
+        texts = [_text(rng, known) for _ in range(TEXTS)] if known else _of_stories(self.name, split)
+        super().__init__([text for text in dict.fromkeys(texts) if in_split(text, split)], limit, seed)
 
     def _ask(self, item: str, rng: random.Random) -> Conversation:
         before, after = pick(rng, _FORMS).split("{text}")
@@ -86,18 +89,21 @@ def _made_up(rng: random.Random) -> str:
     return "".join(pick(rng, _FIRST) + pick(rng, _MIDDLE) for _ in range(syllables)) + pick(rng, _LAST)
 
 
-def _of_stories(rng: random.Random) -> str:
-    return " ".join(_mention(rng) for _ in range(1 + int(rng.random() * MOST)))
+@cache
+def _of_stories(name: str, split: str) -> tuple[str, ...]:
+    """Make up the texts of stories for one split."""
+    rng = random.Random(f"{name} {split}")
+    return tuple(" ".join(_mention(rng) for _ in range(1 + int(rng.random() * MOST))) for _ in range(TEXTS))
 
 
 def _mention(rng: random.Random) -> str:
     """Return a name, a thing, a food, a place or a reason of the stories."""
-    number, food, thing = (pick(rng, list(lexicon)) for lexicon in (NUMBERS, FOODS, THINGS))
-    place, plot = pick(rng, list(PLACES)), pick(rng, PLOTS)
-    named = pick(rng, [*HEROES, *FRIENDS])
+    number, food, thing = (pick(rng, words) for words in _COUNTED)
+    place, plot = pick(rng, _WHERE), pick(rng, PLOTS)
+    named = pick(rng, _NAMES)
     ways = (
         named, number, food, f"{number} {food}", f"the {thing}", f"a {THINGS[thing]['full']}", PLACES[place]["at"],
-        f"the {place}", pick(rng, list(SPOTS)), pick(rng, list(plot.own.get("why", SPOTS))),
-        pick(rng, list(plot.roles.get("elder", NUMBERS))),
+        f"the {place}", pick(rng, tuple(SPOTS)), pick(rng, tuple(plot.own.get("why", SPOTS))),
+        pick(rng, tuple(plot.roles.get("elder", NUMBERS))),
     )  # fmt: skip
     return pick(rng, ways)
