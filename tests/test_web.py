@@ -15,6 +15,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,7 @@ from nanochat.stages import chat_web, main
 from nanochat.stages.chat_web import EXAMPLES, KEY_VARIABLE, describe
 from nanochat.tasks import load_task
 from nanochat.tokenizer import Tokenizer
-from nanochat.train import TrainState
+from nanochat.train import Plan, TrainState
 from nanochat.web import answers, guard, server
 from nanochat.web.answers import AnswerReader
 from nanochat.web.guard import TokenBuckets, plain
@@ -781,11 +782,12 @@ def test_escaped_text_is_one_short_line() -> None:
 
 @pytest.mark.slow
 def test_the_command_serves_a_run_to_others_who_know_the_key(
-    tmp_path: Path, make_state: Callable[..., TrainState], byte_tokenizer: Tokenizer
+    tmp_path: Path, plan: Plan, make_state: Callable[..., TrainState], byte_tokenizer: Tokenizer
 ) -> None:
     """Row 60: from another folder, with a home that cannot be written."""
     run = tmp_path / "sft" / "trial"
-    save_checkpoint(make_state(1), run, byte_tokenizer.fingerprint)
+    speaks = replace(plan, model=replace(plan.model, vocab_size=byte_tokenizer.vocab_size))
+    save_checkpoint(make_state(1, speaks), run, byte_tokenizer.fingerprint)
     byte_tokenizer.save(run / "tokenizer.json")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -794,16 +796,19 @@ def test_the_command_serves_a_run_to_others_who_know_the_key(
     }  # fmt: skip
     command = [sys.executable, "-m", "scripts.chat_web", "--host=0.0.0.0", f"--port={port}", "--threads=1"]
     with subprocess.Popen(command, cwd=tmp_path, env=surroundings, stdout=subprocess.PIPE, text=True) as process:
-        said = list(iter(process.stdout.readline, f"ready       http://127.0.0.1:{port}/  (Ctrl-C stops it)\n"))
-        assert any(line.startswith("notice") and "knows the key" in line for line in said), said
-        address = f"http://127.0.0.1:{port}"
-        assert httpx.get(address + "/api/info").status_code == 401
-        known = {"authorization": "Bearer only-for-friends", "host": "a.name.of.this.machine"}
-        assert httpx.get(address + "/api/info", headers=known).json()["where"].endswith(": sft/trial/step_000001")
-        answer = httpx.post(address + "/v1/chat/completions", json=body("Hi", max_tokens=2), headers=known)
-        assert answer.json()["usage"]["completion_tokens"] == 2
-        process.terminate()
-        assert process.wait(10) == 0
+        try:
+            said = list(iter(process.stdout.readline, f"ready       http://127.0.0.1:{port}/  (Ctrl-C stops it)\n"))
+            assert any(line.startswith("notice") and "knows the key" in line for line in said), said
+            address = f"http://127.0.0.1:{port}"
+            assert httpx.get(address + "/api/info").status_code == 401
+            known = {"authorization": "Bearer only-for-friends", "host": "a.name.of.this.machine"}
+            assert httpx.get(address + "/api/info", headers=known).json()["where"].endswith(": sft/trial/step_000001")
+            answer = httpx.post(address + "/v1/chat/completions", json=body("Hi", max_tokens=2), headers=known)
+            assert answer.json()["usage"]["completion_tokens"] == 2
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()  # else a failure would wait for a server that nobody stops
         assert process.stdout.read() == "stopped\n"
 
 
