@@ -171,7 +171,7 @@ def pair(kept: dict[str, Any], short: Plan, make_state: MakeState) -> list[dict[
         (folder / "given.json").write_text(json.dumps({"plan": short.as_dict(), "documents": DOCUMENTS}))
         save_checkpoint(make_state(17, of=short), folder / "saved-by-one", "abc")
         kept["done"] = finish_world(PAIR, str(folder))
-        assert [done.code for done in kept["done"]] == [0, 0], kept["done"]
+        assert [done.code for done in kept["done"]] == [0, 0], "\n".join(done.err for done in kept["done"])
         kept["found"] = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
     return kept["found"]
 

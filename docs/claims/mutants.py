@@ -5,6 +5,7 @@ A chapter's own mutants stand in the chapter's file. See ``docs/_ext/mutation.py
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from docs._ext.claims import mutant
@@ -91,11 +92,12 @@ def embedding_not_normed() -> AbstractContextManager[object]:
 
 
 @mutant("cache-overwrites", "every new position is written over the first one of the cache")
-def cache_overwrites() -> AbstractContextManager[object]:
-    return edited(
-        "nanochat.engine.KVCache.extend",
-        *("self.keys[layer, :, self.length : end] = k", "self.keys[layer, :, : k.size(1)] = k"),
-    )
+def cache_overwrites() -> Iterator[None]:
+    first = ("self.keys[layer, :, self.length : end] = k", "self.keys[layer, :, : k.size(1)] = k")
+    # What is never written holds zeros here, and not whatever the memory held before: that may be no number at all.
+    empty = ("self.keys = torch.empty(", "self.keys = torch.zeros(")
+    with edited("nanochat.engine.KVCache.extend", *first), edited("nanochat.engine.KVCache.__init__", *empty):
+        yield
 
 
 @mutant("cache-position-lost", "with a cache, every token is rotated as if it were the first")
