@@ -101,6 +101,7 @@ def distributed(runtime: Runtime, timeout: float | None = None) -> Iterator[None
         else:
             with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
                 yield
+        barrier()  # whoever left early would close connections that the others may still use
         failed = False
     finally:
         # After a failure NCCL could wait here for processes that will not come; the end of this process will do.
