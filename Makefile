@@ -9,7 +9,7 @@ PORT ?= 8000
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: site draft serve test test-all test-site bench lint clean install
+.PHONY: site draft serve test test-slow test-all test-site bench lint clean install
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -42,6 +42,9 @@ serve: $(VENV)/.installed  ## show the built site on 127.0.0.1
 
 test: $(VENV)/.installed  ## run the quick tests
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist worksteal
+
+test-slow: $(VENV)/.installed  ## run the tests that take longer
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 test-all: $(VENV)/.installed  ## run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal

@@ -803,7 +803,9 @@ def test_the_command_serves_a_run_to_others_who_know_the_key(
             assert httpx.get(address + "/api/info").status_code == 401
             known = {"authorization": "Bearer only-for-friends", "host": "a.name.of.this.machine"}
             assert httpx.get(address + "/api/info", headers=known).json()["where"].endswith(": sft/trial/step_000001")
-            answer = httpx.post(address + "/v1/chat/completions", json=body("Hi", max_tokens=2), headers=known)
+            answer = httpx.post(
+                address + "/v1/chat/completions", json=body("Hi", max_tokens=2, temperature=0), headers=known
+            )
             assert answer.json()["usage"]["completion_tokens"] == 2
             process.terminate()
             assert process.wait(10) == 0
