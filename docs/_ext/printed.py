@@ -27,6 +27,7 @@ _ARTICLE = re.compile(
     r'<article[^>]*>(.*)</article>|<div class="body" role="main">(.*?)<div class="clearer">', re.DOTALL
 )
 _HEAD = re.compile(r'<link rel="stylesheet"[^>]*>|<style>.*?</style>', re.DOTALL)
+_TIP = re.compile(r' title="[^"]*"')
 _HEADERLINK = re.compile(r'<a class="headerlink".*?</a>', re.DOTALL)
 _HEADING = re.compile(r"<(/?)h([1-6])\b")
 _NAMED = re.compile(r'\b(id|for|aria-labelledby|aria-describedby)="([^"]*)"')
@@ -76,7 +77,9 @@ def chapter(text: str, docname: str, inside: frozenset[str], deeper: int) -> str
         deeper: How many levels its headings move down.
     """
     found = _ARTICLE.search(text)
-    body = _CODE.sub("", _HEADERLINK.sub("", (found[1] or found[2]) if found else ""))
+    body = (found[1] or found[2]) if found else ""
+    for useless in (_CODE, _HEADERLINK, _TIP):  # on paper nothing unfolds, is followed or is pointed at
+        body = useless.sub("", body)
     name = name_of(docname)
 
     def target(match: re.Match[str]) -> str:
