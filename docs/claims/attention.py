@@ -478,9 +478,10 @@ def maths_rms_length() -> str:
     lengths = gpt.rms_norm(sizes * vectors(10, 64)).norm(dim=-1)
     check.close(lengths, torch.full((10,), 8.0), "the length of each normalised vector of 64 numbers", abs=1e-4)
     check(gpt.rms_norm(torch.zeros(64)), torch.zeros(64), "nothing but zeros stays nothing but zeros")
+    check.below(gpt.rms_norm(torch.full((64,), 1e-4)).norm().item(), 4.0, "the length where all is nearly zero")
     return (
-        f"A vector of 64 numbers goes into `rms_norm`, and an arrow of length {lengths[0]:.0f} comes out; only zeros "
-        "stay zeros."
+        f"A vector of 64 numbers goes into `rms_norm`, and an arrow of length {lengths[0]:.0f} comes out, unless all "
+        "of its numbers are nearly zero."
     )
 
 

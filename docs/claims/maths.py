@@ -82,8 +82,8 @@ def maths_spread_of_readers() -> str:
         spreads.append(model.blocks[0].mlp.up.weight.std().item())
         check.close(spreads[-1], width**-0.5, f"the spread of weights that read {width} numbers", abs=0.005)
     return (
-        "New weights that read 64 numbers have a spread of about one eighth, and those that read 256 one of about one "
-        "sixteenth."
+        "In a new MLP, the first matrix has a spread of about one eighth where tokens have 64 numbers, and of about "
+        "one sixteenth where they have 256."
     )
 
 
@@ -104,7 +104,10 @@ def maths_stretches_evened() -> str:
     """Even out two stretches."""
     large, small = torch.linalg.svdvals(orthogonalize(torch.diag(torch.tensor([10.0, 1.0])))).tolist()
     check.below(large / small, 1.8, "the larger stretch over the smaller one, afterwards")
-    return "A stretch that was ten times another one is less than twice as large after `orthogonalize`."
+    return (
+        "In a matrix whose two stretches are 10 and 1, the larger one is less than twice the smaller one after "
+        "`orthogonalize`."
+    )
 
 
 # ---- functions ----
@@ -157,7 +160,7 @@ def maths_greedy_argmax() -> str:
     """Draw at temperature 0 from many rows."""
     scores = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
     check(engine.sample(scores, temperature=0), scores.argmax(dim=-1), "the tokens drawn from 50 rows of scores")
-    return "At a temperature of 0, `sample` returns the argmax of the scores, whatever they are."
+    return "At a temperature of 0, `sample` returns the argmax of the scores."
 
 
 # ---- probability ----

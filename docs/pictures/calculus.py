@@ -127,7 +127,7 @@ def gears() -> Picture:
     middle = [82.0]
     middle.append(middle[0] + radii[0] + radii[1])
     middle.append(middle[1] + radii[1] + radii[2])
-    names, turns = ("x", "h", "y"), (1, first, first * second)
+    names, turns = ("x", "a", "y"), (1, first, first * second)
     shapes = []
     for radius, across, ink in zip(radii, middle, ("blue", "accent", "amber"), strict=True):
         shapes.append(
@@ -167,11 +167,11 @@ def gears() -> Picture:
             "muted",
         )
     )
-    text = f"x: 1 turn  --x{first}-->  h: {first} turns  --x{second}-->  y: {first * second} turns"
+    text = f"x: 1 turn  --x{first}-->  a: {first} turns  --x{second}-->  y: {first * second} turns"
     return Drawing("".join(shapes), 178, text).picture(
         "A large wheel turns a smaller one, which turns a still smaller one.",
-        f"Each turn of x gives {first} turns of h, and each turn of h gives {second} of y. So each turn of x gives "
-        f"${first} \\cdot {second} = {first * second}$ turns of y.",
+        f"Each turn of $x$ gives {first} turns of $a$, and each turn of $a$ gives {second} of $y$. So each turn of $x$ "
+        f"gives ${first} \\cdot {second} = {first * second}$ turns of $y$.",
     )
 
 

@@ -28,7 +28,7 @@ def powers() -> Picture:
         "A curve that is nearly flat on the left and rises ever more steeply on the right, with a straight line "
         "that touches it.",
         f"At $x = 1$ the curve is {math.exp(at):.3f} high, and the straight line that touches it there rises by "
-        f"{math.exp(at):.3f} for each step. At $x = -3$ both are only "
+        f"{math.exp(at):.3f} for each step. At $x = -3$ the height and the slope are only "
         f"{math.exp(-3):.3f}.",
     )
 
