@@ -203,7 +203,7 @@ def sample(
         [1]
 
     Guide:
-        "A token with a probability of one in ten is taken one time in ten." (nano/inference/index)
+        "A token with a probability of one in ten is taken about one time in ten." (nano/inference/index)
     """
     return _draw(next_token_probabilities(logits, temperature, top_k), generator, temperature == 0)
 
@@ -408,7 +408,7 @@ class Engine:
             InputError: If an argument has no meaning or the prompt leaves no room in the context.
 
         Guide:
-            "From there each row throws its own dice." (nano/inference/kv-cache)
+            "From there the dice are thrown for each row by itself." (nano/inference/kv-cache)
         """
         model, context = self.model, self.model.config.sequence_len
         tokens = self._check(prompt, num_samples, max_tokens, seed, top)

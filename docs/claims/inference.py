@@ -366,6 +366,23 @@ def cache_past_stays() -> str:
 
 
 @claim(
+    "cache-keys-turned",
+    about=("nanochat.gpt.CausalSelfAttention.forward", "nanochat.engine.KVCache.extend"),
+    killed_by=("only-queries-rotated", "values-rotated"),
+)
+def cache_keys_turned() -> str:
+    """Read one token twice in a row and look at what it leaves in the first layer."""
+    model = bench.lively()
+    cache = KVCache(model.config, 1, 2)
+    with torch.no_grad():
+        model(torch.tensor([[5, 5]]), cache=cache)
+    (first, second), (one, other) = cache.keys[0, 0], cache.values[0, 0]
+    check.above((first - second).abs().max().item(), 0.1, "how far apart the keys are")
+    check.close(one, other, "the values", abs=1e-5)
+    return "The same token at two places leaves two different keys in the first layer, and twice the same value."
+
+
+@claim(
     "cache-same-text",
     about=(STREAM, "nanochat.engine.KVCache.extend"),
     killed_by=("cache-overwrites", "cache-position-lost"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import io
+import os
 import socket
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from unittest import mock
 
 import torch
@@ -63,16 +65,16 @@ def no_lookup() -> str:
     writer, settings = bench.writer(), {"max_tokens": 20, "stop": ()}
     free = writer.generate([5, 6, 7], **settings)[0]
     closed = None
-    with mock.patch.object(builtins, "open", _closed), mock.patch.object(socket, "socket", _closed):
+    with ExitStack() as shut:
+        for place, door in ((builtins, "open"), (io, "open"), (os, "open"), (socket, "socket")):
+            shut.enter_context(mock.patch.object(place, door, _closed))
         try:
             closed = writer.generate([5, 6, 7], **settings)[0]
         except OSError:
             pass
     check(closed, free, "what it writes with all doors closed")
     return (
-        f"With every file and every connection closed to the program, the engine writes the same {len(free)} "
-        "tokens as "
-        "before."
+        f"With Python's doors to files and to the network shut, the engine writes the same {len(free)} tokens as before."
     )
 
 
@@ -189,8 +191,7 @@ def system() -> str:
     check(render_prompt(beliefs.PLAIN, asked), render_prompt(beliefs.PLAIN, typed), "the rows")
     return (
         f"A request with the system message `{said}` gives the model, token for token, the row of a user who typed "
-        "these "
-        "words himself."
+        "these words above his question."
     )
 
 

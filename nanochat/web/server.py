@@ -334,8 +334,7 @@ def create_app(
         An ASGI application; its ``chat`` is the state behind it.
 
     Guide:
-        "So the server has a second door that speaks it too, and those programs work here without a change."
-        (nano/inference/web)
+        "So this server has a second door that speaks it too." (nano/inference/web)
     """
     limits = limits or Limits()
     chat = Chat(served, limits)
