@@ -13,6 +13,7 @@ from docs.pictures import pupil, talk
 from nanochat import conversation, train
 from nanochat.common import IGNORED, InputError
 from nanochat.conversation import Conversation, Message, Rendered
+from nanochat.engine import Engine
 
 RENDER = "nanochat.conversation.render"
 PIECES = "nanochat.conversation._message_tokens"
@@ -206,6 +207,16 @@ def users_words() -> str:
         "Training on the answers alone takes the surprise at new answers from above 4 nats to about 2, while the "
         "surprise at the user's words rises; with everything counted, that falls to about 2 as well."
     )
+
+
+@claim("chat-asks", about="nanochat.stages.chats.rendered_chats", killed_by="mid-training-masks")
+def asks() -> str:
+    tok = talk.tokenizer()
+    start = [tok.bos, tok.special("<|user_start|>")]
+    steps = Engine(talk.tuned(True), tok).stream(start, max_tokens=talk.LONGEST, temperature=0)
+    said = tok.decode([step.tokens[0] for step in steps])
+    check.true(re.match(r"[A-Z][^<]*[?]<[|]user_end[|]>", said), "words, a question mark, the end of the user's turn")
+    return "Give it the mark that opens the user's turn, and it asks a question and ends the turn."
 
 
 @claim("chat-masked-mean", about="nanochat.gpt.GPT.forward", killed_by="ignored-in-mean")
