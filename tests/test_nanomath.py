@@ -156,6 +156,8 @@ def value(python: str) -> float:
 def equations(tex: str) -> list[tuple[str, str, str]]:
     """The neighbours of each sign that compares, where both are numbers."""
     found = []
+    tex = re.sub(r"\\(?:begin|end)\{aligned\}", " ", tex)
+    tex = re.sub(r"\\\\\s*&\s*(?:\\quad\s*)?(?==)|&\s*(?==)", " ", tex)  # a line may go on in the next one
     for part in re.split(r"\\q+uad|\\text\{[^{}]*\}|\\\\|&", tex):
         pieces = RELATION.split(part)
         found += [(pieces[k - 1], pieces[k], pieces[k + 1]) for k in range(1, len(pieces), 2)]
@@ -183,6 +185,8 @@ def test_the_reader_of_arithmetic_finds_mistakes() -> None:
     assert holds(r"2 + 3 \times 4", "=", "14") and not holds(r"(2 + 3) \times 4", "=", "14")
     assert holds(r"\sqrt{\frac{2}{3}}", r"\approx", "0.82") and not holds(r"\sqrt{2}", r"\approx", "1.5")
     assert holds("2^{10}", "=", "1024") and holds("x", "=", "3") is None
+    assert [holds(*one) for one in equations("2 \\times 3 \\\\\n&\\quad = 6 = 7")] == [True, False]
+    assert [holds(*one) for one in equations(r"\begin{aligned} 2 + 3 &= 5 \\ 4 &= 5 \end{aligned}")] == [True, False]
 
 
 def written_out(page: Path) -> Iterator[str]:
