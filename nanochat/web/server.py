@@ -334,7 +334,7 @@ def create_app(
         An ASGI application; its ``chat`` is the state behind it.
 
     Guide:
-        "So this server has a second door that speaks it too." (nano/inference/web)
+        "So this server has a second door, which takes requests in that form." (nano/inference/web)
     """
     limits = limits or Limits()
     chat = Chat(served, limits)
