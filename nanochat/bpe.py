@@ -166,8 +166,8 @@ def train_bpe_python(
     r"""Learn which neighbours to merge, the most frequent pair first.
 
     Counting all pairs anew for every merge would be right and hopelessly slow. Two observations make it
-    quick: a merge changes only the words that hold the pair, so only their pairs are counted again; and an
-    old pair can only become rarer, so a heap that is corrected when a stale entry comes up always yields the
+    quick: a merge changes only words that hold the pair, so only words in which it has stood are counted again;
+    and an old pair can only become rarer, so a heap that is corrected when a stale entry comes up always yields the
     most frequent.
 
     When two pairs are equally frequent, the one whose left token is older goes first, then the one whose

@@ -267,7 +267,7 @@ def pipeline() -> Picture:
     )
     return drawing.picture(
         alt="A column of boxes with arrows between: texts, tok-train, base-train, mid-train, chat-sft, chat-rl, and "
-        "below them side by side chat-cli, chat-web and export-hf. Each arrow names the file that is handed on.",
-        caption=f"{len(road)} of the {len(known)} stages make a model; beside each arrow stands the file that one "
-        "hands to the next. Each can be run again without those before it.",
+        "below them side by side chat-cli, chat-web and export-hf. Beside the arrows stands what is handed on.",
+        caption=f"{len(road)} of the {len(known)} stages make a model, from its tokenizer on; beside the arrows stands "
+        "what one hands to the next. Each can be run again without those before it.",
     )

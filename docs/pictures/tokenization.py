@@ -79,7 +79,7 @@ def three_cuts() -> Picture:
         f"{len(words)}, but a list "
         f"learned from ten chapters lacks *{', '.join(missing)}*. The {len(tokens)} tokens lie between: "
         "frequent words in one piece, "
-        "the rare one in several.",
+        "the missing one in several.",
     )
 
 
@@ -130,7 +130,8 @@ def rhyme_steps() -> Picture:
         alt="Five words of the rhyme after 0, 1, 2, 3, 5, 8 and 12 merges: from single bytes to nearly "
         "whole words; the whole "
         f"rhyme goes from {first} tokens to {last}.",
-        caption="Five of the fourteen words while the merges happen. Watch *wood* and *chuck* grow "
+        caption=f"{len(shown)} of the {len(split_text(RHYME, SPLIT_PATTERN))} words while the merges happen. Watch "
+        "*wood* and *chuck* grow "
         f"together. The whole rhyme shrinks from {first} "
         f"tokens to {last}.",
     )
@@ -348,12 +349,14 @@ def beside_gpts() -> Picture:
     for name, kept in compared().items():
         values[f"{names[name]} {kept['vocab_size']:,}"] = size / kept["alice"]
     ink = {name: "accent" if name.startswith("ours") else "muted" for name in values}
+    smallest, largest = (compared()[name]["vocab_size"] for name in ("gpt2", "o200k_base"))
     gpt2, best = (value for name, value in values.items() if name.startswith(("GPT-2", "GPT-4o")))
     return bars(values, ink=ink).picture(
         alt="Bars of bytes a token: " + ", ".join(f"{name}: {value:.2f}" for name, value in values.items()) + ".",
         caption="Bytes that one token holds, in the last two chapters; behind each name the size of its "
         "vocabulary. From GPT-2 to "
-        f"GPT-4o the vocabulary grew four times as large, and a token of this text grew from {gpt2:.2f} to "
+        f"GPT-4o the vocabulary grew to about {largest / smallest:.0f} times its size, and a token of this text from "
+        f"{gpt2:.2f} to "
         f"{best:.2f} bytes.",
     )
 
