@@ -50,7 +50,7 @@ def count_parameters(config: GPTConfig) -> ParameterCount:
         11534336
 
     Guide:
-        "In the small models nearly all numbers are vocabulary: the two tables." (nano/model/complete)
+        "In the smallest model nearly all numbers are vocabulary: the two tables." (nano/model/complete)
     """
     width, kv_width = config.n_embd, config.n_kv_head * config.head_size
     block = 2 * width * width + 2 * width * kv_width + 8 * width * width

@@ -471,7 +471,7 @@ class GPT(nn.Module):
         torch.Size([1, 3, 64])
 
     Guide:
-        "The prediction of a model is a sum, to which every part has contributed."
+        "The prediction of a model is read off a sum, to which every part has contributed."
         (nano/model/residual)
     """
 

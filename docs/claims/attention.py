@@ -212,7 +212,10 @@ def attention_cosine() -> str:
     check.close(
         gpt.attention_weights(q, k)[0, 0, 15], (8 * angles).softmax(0), "softmax of eight times the cosine", abs=1e-5
     )
-    return "So a score in this model is the cosine of the angle between query and key, times 8."
+    return (
+        f"So in a head of {q.size(-1)} channels a score is the cosine of the angle between query and key, times "
+        f"{math.sqrt(q.size(-1)):.0f}."
+    )
 
 
 @claim("attention-score-bound", about=PROJECT, killed_by="no-qk-norm")
@@ -225,7 +228,10 @@ def attention_score_bound() -> str:
     q, k, _ = projected(torch.cat((x, -x), dim=1), attention, cos[:1], sin[:1])  # both stand at position 0
     pair = [round((q[0, 0, 0] @ k[0, n, 0]).item() / 8, 3) for n in (0, 1)]
     check(pair, [8.0, -8.0], "the scores of the most alike and the most unlike pair")
-    return f"No score can be above {pair[0]:.0f} or below −{-pair[1]:.0f}, whatever training does to the matrices."
+    return (
+        f"No score of such a head can be above {pair[0]:.0f} or below −{-pair[1]:.0f}, whatever training does to the "
+        "matrices."
+    )
 
 
 @claim("attention-matrix-size-free", about=PROJECT, killed_by="no-qk-norm")
@@ -239,7 +245,7 @@ def attention_matrix_size_free() -> str:
         attention.query.weight.mul_(100)
     q, k, _ = projected(x, attention, cos, sin)
     check.close(gpt.attention_weights(q, k), before, "weights with a query matrix 100 times as large", abs=1e-5)
-    return "Multiply every number in the query matrix by 100, and no weight changes."
+    return "Multiply every number in the query matrix by 100, and no weight changes by more than 0.00001."
 
 
 @claim("attention-rotate-then-norm", about=PROJECT, killed_by="norm-before-rotation")
@@ -336,8 +342,9 @@ def attention_groups_save() -> str:
         for groups in (10, 2)
     )
     return (
-        f"A model of depth 20 that has read 2,048 tokens must remember {full / 1e6:.0f} megabytes of keys and values "
-        f"with 10 key/value heads, and {shared / 1e6:.0f} megabytes with 2."
+        f"A model of depth 20 that has read 2,048 tokens must remember {full / 1e6:.0f} megabytes of keys and "
+        f"values with 10 key/value heads, and {shared / 1e6:.0f} megabytes with 2, at "
+        f"{torch.bfloat16.itemsize} bytes a number."
     )
 
 

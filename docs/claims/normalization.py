@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from contextlib import AbstractContextManager
 
 import torch
@@ -31,6 +32,19 @@ def norm_over_batch() -> AbstractContextManager[object]:
             "F.rms_norm(x, (x.size(-1),), eps=torch.finfo(torch.float32).eps)",
             "x / x.square().mean((0, -1), True).sqrt()",
         ),
+    )
+
+
+@claim("norm-runaway", about="nanochat.gpt.MLP.forward", killed_by="relu-for-relu2")
+def norm_runaway() -> str:
+    """Take the norms out of a random model and count the zeros of the stream's size, block after block."""
+    zeros = [math.log10(size) for size in bench.sizes(10, normalised=False)[1:] if math.isfinite(size)]
+    check.true(3 <= len(zeros) < 9, "the numbers end before the last block, and not at once")
+    for before, after in zip(zeros, zeros[1:], strict=False):
+        check.true(after > 2 * before > 0, "the zeros more than double")
+    return (
+        "From the second block on, the number of zeros more than doubles with every block, until the computer's "
+        "numbers end."
     )
 
 
@@ -121,8 +135,13 @@ def norm_shipped_stream() -> str:
     check.close(sizes[0], 1.0, "the stream begins with size 1", abs=0.01)
     check.true(all(b > a for a, b in zip(sizes, sizes[1:], strict=False)), "each block makes it larger")
     check.above(sizes[-1], 20.0, "its size before the last block")
-    for x in shipped.streams():
-        check.close(bench.rms(gpt.rms_norm(x)), torch.ones(2, 128), "what the block's attention reads", abs=1e-3)
+    model = shipped.whole()[0]
+    with contextlib.ExitStack() as stack, torch.no_grad():
+        parts = [part for block in model.blocks for part in (block.attention, block.mlp)]
+        read = [stack.enter_context(bench.inputs_of(part)) for part in parts]
+        model(shipped.rows(2, 128)[0])
+    for seen in read:
+        check.close(bench.rms(seen[0]), torch.ones(2, 128), "what a part reads", abs=1e-3)
     return (
         "In the trained model the stream enters the first of 4 blocks with size 1 and the last one with a size above "
         "20, while each part still reads it at size 1.00."
@@ -138,8 +157,8 @@ def norm_layer_alike() -> str:
         layer, ours = F.layer_norm(x, x.shape[-1:]), gpt.rms_norm(x)
         check.below(bench.rms(layer - ours).mean().item(), 0.1, "how far the two results lie apart")
     return (
-        "Before each block of the trained model, the mean of a vector's numbers is less than a tenth of their size, "
-        "and layer norm and RMSNorm lie less than a tenth apart."
+        "Before each block of the trained model, the mean of a vector's numbers is on average less than a tenth of "
+        "their size, and layer norm and RMSNorm lie less than a tenth apart."
     )
 
 

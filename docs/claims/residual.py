@@ -50,7 +50,7 @@ def residual_gradient() -> str:
     check.above(adding, 0.5, "with a stream, the message is still the same")
     check.below(abs(replacing), 0.1, "without one, it is scrambled")
     return (
-        "The correction that reaches block 7 of 12 has a cosine above 0.5 with the one that left block 12; "
+        "The correction that comes out of block 7 of 12 has a cosine above 0.5 with the one that came out of block 12; "
         "if each part replaces instead of adding, it is below 0.1."
     )
 
@@ -62,8 +62,8 @@ def residual_gradient_size() -> str:
         first, *_, last = bench.message_sizes(12, replacing)
         check.true(first > 3 * last, "the correction has not become shorter on its way back")
     return (
-        "With or without the stream, the correction that arrives at block 1 is more than 3 times as long as the one "
-        "that left block 12."
+        "With or without the stream, the correction that comes out of block 1 is more than 3 times as long as the one "
+        "that came out of block 12."
     )
 
 

@@ -81,8 +81,8 @@ def kinds() -> Picture:
     lines = [f"{word:<8} {group:<8} {x:5.2f} {y:5.2f}" for (word, group), (x, y) in zip(members, spot, strict=True)]
     text = "\n".join([f"{'word':<8} {'kind':<8} right    up", *lines])
     return Drawing("".join(shapes), high + 48, text).picture(
-        alt="Thirty dots in five colours on a map. Names, animals and places lie in three tight heaps far apart, "
-        "things in a looser one, colours scattered in the middle.",
+        alt="Thirty dots in five colours on a map. Names, animals and things lie in three heaps far apart. Places and "
+        "colours lie side by side in the middle, the colours more scattered.",
         caption="Thirty words of a trained table, laid flat: of all directions, the two along which they differ most. "
         f"These two hold {share:.0%} of all differences; the rest does not fit on paper.",
     )
@@ -95,7 +95,7 @@ def two_tables() -> Picture:
     names = values[list(shipped.GROUPS).index("names")]
     return drawn.picture(
         alt="A table of five kinds of words with two columns. In the head, animals and colours are much more alike "
-        "than in the table; names are less alike.",
+        "than in the table; names are about as alike in both.",
         caption="How alike six words of a kind are where they are read (the table of embeddings) and where they are "
-        f"due (the output head). For names it is the other way round: {names[0]:.2f} and {names[1]:.2f}.",
+        f"due (the output head). For names the two hardly differ: {names[0]:.2f} and {names[1]:.2f}.",
     )

@@ -53,7 +53,7 @@ def map_of_the_chapter() -> Picture:
     return drawing.picture(
         alt="Boxes from tokens over embedding, attention with positions and norms, MLP, and the stream, to the "
         "head, each with the number of its page.",
-        caption="The seven pages of this chapter, in the order in which a token meets their matter. What lies "
+        caption="The seven pages of this chapter, along the way of a token. What lies "
         f"between embedding and head is a block; a model of depth {config.n_layer} has {config.n_layer} of them.",
     )
 
@@ -109,7 +109,7 @@ def shares() -> Picture:
     return lines(
         {"": points}, x="depth", y="percent of all numbers that are in the blocks", y_from=0, y_to=100
     ).picture(
-        alt="A rising curve of the share of the blocks by depth, from nearly nothing to more than nine tenths.",
+        alt="A rising curve of the share of the blocks by depth, from nearly nothing to more than eight tenths.",
         caption=f"The share of the blocks in all parameters, with 65,536 tokens. At depth 4 it is {points[1][1]:.0f} "
         f"percent, from depth {halfway} on more than half, at depth 32 {points[-1][1]:.0f} percent.",
     )

@@ -35,7 +35,7 @@ def stream_sizes() -> Picture:
     }
     drawing = lines(series, x="block", y="how many zeros the size of the stream has", marks=True, y_from=0)
     return drawing.picture(
-        alt="Two lines over ten blocks. With norms the size of the stream stays near one. Without, it shoots up and "
+        alt="Two lines over ten blocks. With norms the size of the stream stays small. Without, it shoots up and "
         "ends at the sixth block.",
         caption=f"The same random model with its norms and without. With them, the stream grows to "
         f"{with_norms[-1]:.1f} times its first size. Without them it has "

@@ -97,7 +97,7 @@ def beyond() -> Picture:
     series = {"places of its training": known, "places beyond": [known[-1], *new]}
     mean = [sum(y for _, y in part) / len(part) for part in (known, new)]
     return lines(series, x="place in the row", y="nats a token", marks=True, y_from=0).picture(
-        alt="A curve of the loss by place. It stays low up to place 256 and climbs from there to the end.",
+        alt=f"A curve of the loss by place. It stays low up to place {context} and climbs from there to the end.",
         caption=f"The model was trained on rows of {context} tokens and reads rows of {len(losses):,}. Up to "
         f"place {context} its mean loss is {mean[0]:.1f}, beyond it {mean[1]:.1f}. The stories are alike all along.",
     )
