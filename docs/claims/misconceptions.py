@@ -74,7 +74,8 @@ def no_lookup() -> str:
             pass
     check(closed, free, "what it writes with all doors closed")
     return (
-        f"With Python's doors to files and to the network shut, the engine writes the same {len(free)} tokens as before."
+        f"With Python's doors to files and to the network shut, the engine writes the same {len(free)} tokens as "
+        "before."
     )
 
 

@@ -426,8 +426,8 @@ def bucket() -> str:
     buckets.spend("one", 90)
     check(buckets.wait_s("another"), 0.0, "another client")
     return (
-        f"Who takes 90 tokens out of a full bucket of {buckets.per_minute} waits {buckets.wait_s('one'):.0f} seconds, and "
-        "others do not wait."
+        f"Who takes 90 tokens out of a full bucket of {buckets.per_minute} waits {buckets.wait_s('one'):.0f} seconds, "
+        "and others do not wait."
     )
 
 
