@@ -346,6 +346,10 @@ class ConversationLoader(Rows):
         >>> inputs, targets = loader.next_batch()
         >>> inputs.tolist(), targets.tolist()
         ([[0, 8, 9, 0, 5, 6, 7]], [[-1, 9, -1, -1, 6, 7, -1]])
+
+    Guide:
+        "Plain text may be cut where a row ends. A chat may not: an answer without its end would teach that answers do
+        not end." (nano/training/chat)
     """
 
     def __init__(
