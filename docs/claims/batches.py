@@ -85,6 +85,6 @@ def luck() -> str:
     check.below(few, 0.5, "the gradients of two single rows")
     check.above(many, few + 0.2, "the gradients of two batches of sixteen rows")
     return (
-        f"After {road.AFTER} steps, the cosine between the gradients of two single rows of the pupil is below 0.5; "
-        "between those of two batches of 16 rows it is more than 0.2 higher."
+        f"In the matrices of the pupil's blocks, after {road.AFTER} steps, the cosine between the gradients of two "
+        "single rows is below 0.5 on average; between those of two batches of 16 rows it is more than 0.2 higher."
     )

@@ -31,7 +31,7 @@ def _gradient(model: gpt.GPT, inputs: Tensor, targets: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def likeness() -> dict[int, float]:
-    """The mean cosine between the gradients of two batches, by their rows."""
+    """The mean cosine between the gradients of two batches, in the matrices of the blocks, by the batches' rows."""
     one = pupil.taught(AFTER)
     batches = [pupil.batch(one) for _ in range(16)]
     inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
@@ -105,6 +105,7 @@ def luck() -> Picture:
     )
     return drawn.picture(
         "A curve that rises with the rows of a batch.",
-        f"After {AFTER} steps, the gradients of two single rows have a cosine of {found[1]:.2f}, those of two batches "
-        f"of 16 rows one of {found[16]:.2f}. At one they would point the same way.",
+        f"After {AFTER} steps, the gradients of two single rows have a cosine of {found[1]:.2f} on average, those of "
+        f"two batches of 16 rows one of {found[16]:.2f}. At one they would point the same way. Only the matrices of the "
+        "blocks are looked at.",
     )
