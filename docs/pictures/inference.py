@@ -19,6 +19,7 @@ from docs.pictures import (
     grid,
     label,
     path,
+    pupil,
     rect,
     stack,
     storyteller,
@@ -99,8 +100,7 @@ def circle() -> Picture:
         caption=f"The first {storyteller.LENGTH} tokens of two stories of the pupil. Of the runs of four tokens in "
         "the "
         f"greedy one, {shares[0]:.0%} are different ones, in the other {shares[1]:.0%}. Neither makes sense: the "
-        "pupil has "
-        "been at school for a minute.",
+        f"pupil has learned for {pupil.STEPS} steps.",
     )
 
 
