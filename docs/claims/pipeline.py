@@ -16,12 +16,18 @@ from docs._ext.mutation import edited
 from docs.pictures import pupil
 from nanochat.accounting import compute_optimal_tokens, flops_per_token
 from nanochat.checkpoint import save_checkpoint
-from nanochat.corpora import Corpus
+from nanochat.corpora import Corpus, split_of
 from nanochat.gpt import GPTConfig
-from nanochat.stages import base_train, chat_cli, chat_web, models
+from nanochat.stages import base_train, chat_cli, chat_web, chats, models, tok_train
+from nanochat.tasks import story_questions
+from nanochat.tokenizer import Tokenizer
 
 FIND = "nanochat.stages.models.find_run"
 TOKENIZER = "nanochat.stages.base_train.load_or_train_tokenizer"
+TOK_TRAIN = "nanochat.stages.tok_train.main"
+DOCUMENTS = "nanochat.stages.base_train.load_documents"
+MIXED_IN = "nanochat.stages.chats.rendered_text"
+TOLD = "nanochat.tasks.story_questions.stories_of"
 PEAK = 989e12
 """Operations a second of one H100, in bfloat16, as its maker states them."""
 SHARE, GPUS, PRICE = 0.4, 8, 24
@@ -41,6 +47,21 @@ def tokenizer_always_trained() -> AbstractContextManager[object]:
 @mutant("tokenizer-reads-held-out", "the tokenizer learns from the text that is held out")
 def tokenizer_reads_held_out() -> AbstractContextManager[object]:
     return edited(TOKENIZER, 'corpus.documents("train")', 'corpus.documents("val")')
+
+
+@mutant("model-reads-held-out", "base-train learns from the text that is held out")
+def model_reads_held_out() -> AbstractContextManager[object]:
+    return edited(DOCUMENTS, 'load_tokens(corpus, tokenizer, "train")', 'load_tokens(corpus, tokenizer, "val")')
+
+
+@mutant("chats-read-held-out", "mid-train mixes in text that is held out")
+def chats_read_held_out() -> AbstractContextManager[object]:
+    return edited(MIXED_IN, 'load_tokens(corpus, tokenizer, "train"', 'load_tokens(corpus, tokenizer, "val"')
+
+
+@mutant("questions-of-held-out", "the questions to learn from are about stories that are held out")
+def questions_of_held_out() -> AbstractContextManager[object]:
+    return edited(TOLD, "if in_split(story.text, split)", "if not in_split(story.text, split)")
 
 
 @contextlib.contextmanager
@@ -89,6 +110,47 @@ def first_tokenizer() -> str:
         "If there is no tokenizer, it trains one from the part to learn from, and saves it; the next time it finds it "
         "there."
     )
+
+
+@mutant("tok-train-reads-held-out", "tok-train learns from the text that is held out")
+def tok_train_reads_held_out() -> AbstractContextManager[object]:
+    return edited(TOK_TRAIN, 'Counted(corpus.documents("train")', 'Counted(corpus.documents("val")')
+
+
+@claim(
+    "pipeline-held-out",
+    about=(TOK_TRAIN, TOKENIZER, DOCUMENTS, MIXED_IN, TOLD),
+    killed_by=(
+        "tok-train-reads-held-out",
+        "tokenizer-reads-held-out",
+        "model-reads-held-out",
+        "chats-read-held-out",
+        "questions-of-held-out",
+    ),
+)
+def held_out() -> str:
+    """Let each stage that learns from a corpus read one, and see what it took."""
+    asked: list[str] = []
+
+    def read(split: str) -> list[str]:
+        asked.append(split)
+        return pupil.texts(split)
+
+    corpus = Corpus("few", "a few stories", "", lambda: pupil.texts("train"), read_split=read)
+    with _empty_base() as folder, contextlib.redirect_stdout(io.StringIO()):
+        with mock.patch.object(tok_train, "load_corpus", lambda name: corpus):
+            tok_train.main(["--vocab-size=300", f"--output={folder / 'own.json'}"])
+        learned, asked[:] = Tokenizer.load(folder / "own.json"), []
+        base_train.load_or_train_tokenizer(corpus, pupil.CPU)
+        documents = base_train.load_documents(corpus, learned, 1000, pupil.CPU)
+        mixed = list(chats.rendered_text(corpus, learned, 64, 1000, 1))
+    check(learned.fingerprint, Tokenizer.train(pupil.texts("train"), 300).fingerprint, "what tok-train learned from")
+    check(asked, ["train"] * 3, "what the tokenizer of base-train, its model, and mid-train read")
+    check(len(documents), len(pupil.texts("train")), "the documents of base-train")
+    check.true(bool(mixed), "mid-train reads some text too")
+    told = story_questions.stories_of("train", 40, 1)
+    check({split_of(story.text) for story in told}, {"train"}, "the stories that are asked about in training")
+    return "A part of it is held out, and no stage learns from that part."
 
 
 @claim(
