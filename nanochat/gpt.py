@@ -65,7 +65,7 @@ class GPTConfig:
     softcap: float = 15.0
     """The logits are bent so that none is further from zero than this."""
     rope_theta: float = 10000.0
-    """The base of the rotary frequencies: the slowest pair turns about once in this many tokens."""
+    """The base of the rotary frequencies: the slowest pair turns by about a radian in this many tokens."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "sequence_len", "n_layer", "n_head", "n_kv_head", "n_embd"):
@@ -158,7 +158,7 @@ def rms_norm(x: Tensor) -> Tensor:
     r"""Scale every vector so that its channels have a root mean square of 1.
 
     :math:`x_i \mapsto x_i / \sqrt{\frac{1}{C} \sum_j x_j^2 + \epsilon}`. There is nothing to learn in it, and it does
-    not move the mean. :math:`\epsilon` is the distance between 1 and the next float32, so that a vector of zeros
+    not take the mean away. :math:`\epsilon` is the distance between 1 and the next float32, so that a vector of zeros
     stays a vector of zeros. After :arxiv:`1910.07467`, eq. 4, without the gain.
 
     Args:

@@ -59,14 +59,17 @@ def mlp_two_thes() -> str:
 @claim("mlp-other-lamps", about="nanochat.gpt.MLP.forward", killed_by="square-for-relu2", reads=shipped.WEIGHTS)
 def mlp_other_lamps() -> str:
     """Do the same for two other groups of words."""
+    besides: dict[str, set[str]] = {}
     for group in ("colours", "animals"):
         found = inside.detector(group)
         said = {inside.word(token).strip() for token in found.says}
         check.true(set(shipped.GROUPS[group]) <= said, f"all six {group} are among the eight that it raises most")
+        besides[group] = said - set(shipped.GROUPS[group])
         check.above(found.share, 0.5, f"the share of its light before {group}")
+    one, other = sorted(besides["colours"])
     return (
-        "One other lamp of this block speaks for colours and one for animals, and each gives more than half of its "
-        "light to places where such a word comes next."
+        f"One other lamp of this block speaks for colours (and for *{one}* and *{other}*) and one for animals, and "
+        "each gives more than half of its light to places where such a colour or animal comes next."
     )
 
 

@@ -45,10 +45,9 @@ def lamps() -> Picture:
     )
     most = max(range(few - 1), key=burns.__getitem__)
     return drawn.picture(
-        alt="A piece of a story, token by token, with a number above the few at which the lamp burns: words after "
-        "which "
-        "a place is due. Below, the tokens that its answer makes likelier: forest, hill, garden, park, meadow, river, "
-        "and then, far behind, others.",
+        alt="A piece of a story, token by token, with a number above those at which the lamp burns, by far the "
+        "largest just before a place. Below, the tokens that its answer makes likelier: forest, hill, garden, park, "
+        "meadow, river, and then, far behind, others.",
         caption=f"Detector number {found.channel} of the last block, on {few} tokens of new stories. No number means "
         f"dark or "
         f"nearly. It burns brightest, at {burns[most]:.0f}, at “{tokens[most].strip()}”, and the next word is "
