@@ -106,6 +106,6 @@ def luck() -> Picture:
     return drawn.picture(
         "A curve that rises with the rows of a batch.",
         f"After {AFTER} steps, the gradients of two single rows have a cosine of {found[1]:.2f} on average, those of "
-        f"two batches of 16 rows one of {found[16]:.2f}. At one they would point the same way. Only the matrices of the "
-        "blocks are looked at.",
+        f"two batches of 16 rows one of {found[16]:.2f}. At one they would point the same way. Only the matrices of "
+        "the blocks are looked at.",
     )
