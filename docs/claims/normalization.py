@@ -43,8 +43,8 @@ def norm_runaway() -> str:
     for before, after in zip(zeros, zeros[1:], strict=False):
         check.true(after > 2 * before > 0, "the zeros more than double")
     return (
-        "From the second block on, the number of zeros more than doubles with every block, until the computer's "
-        "numbers end."
+        "From the second block on, the number of zeros in the size of its vectors more than doubles with every block, "
+        "until the computer's numbers end."
     )
 
 
