@@ -1,4 +1,4 @@
-"""nanochat: a complete small ChatGPT that can be read in an afternoon.
+"""nanochat: a complete small ChatGPT, to be read from beginning to end.
 
 The modules stand in the order in which the data flows, from text to an answer:
 

@@ -9,13 +9,14 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from nanochat import tiny
+from docs._ext.verdicts import waiting_lock
 from nanochat.corpora import load_corpus
 from nanochat.corpora.stories import PLOTS, check_story, write_story
 from nanochat.evaluate import xz_bits_per_byte
@@ -133,16 +134,26 @@ class TestRecord:
         assert xz_bits_per_byte(texts) == pytest.approx(record["xz_bits_per_byte"], abs=0.01)
 
 
+PATIENT = {"GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": "1"}
+"""Surroundings of programs that share the processors with others."""
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """A folder with a tiny model, trained by the first example that needs it."""
-    return tmp_path_factory.mktemp("base")
+    """A folder with a tiny model, trained once for all processes that run the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with waiting_lock(folder / "examples.lock"):
+        environment = {**os.environ, **PATIENT, "NANOCHAT_BASE_DIR": str(folder / "examples")}
+        subprocess.run([sys.executable, "-m", "nanochat.tiny"], cwd=ROOT, env=environment, check=True)
+    return folder / "examples"
 
 
 @pytest.mark.slow
 class TestRuns:
     def run(self, path: Path, base: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "NANOCHAT_BASE_DIR": str(base), "MPLBACKEND": "agg"}
+        environment = {**os.environ, **PATIENT, "NANOCHAT_BASE_DIR": str(base), "MPLBACKEND": "agg"}
         command = [sys.executable, *words, str(path)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
@@ -154,14 +165,11 @@ class TestRuns:
 
     def test_a_model_of_other_code_stops_the_page(self, base, tmp_path):
         """The training page repeats the first steps and must notice that the saved model did not take them."""
-        tiny.load_or_train(base / "tiny", report=lambda line: None)
-        record = json.loads((base / "tiny" / "record.json").read_text(encoding="utf-8"))
+        path = shutil.copytree(base, tmp_path / "other") / "tiny" / "record.json"
+        record = json.loads(path.read_text(encoding="utf-8"))
         changed = {**record, "history": [{**step, "loss": step["loss"] + 0.2} for step in record["history"]]}
-        (base / "tiny" / "record.json").write_text(json.dumps(changed), encoding="utf-8")
-        try:
-            done = self.run(EXAMPLES[1], base, tmp_path)
-        finally:
-            (base / "tiny" / "record.json").write_text(json.dumps(record), encoding="utf-8")
+        path.write_text(json.dumps(changed), encoding="utf-8")
+        done = self.run(EXAMPLES[1], tmp_path / "other", tmp_path)
         assert done.returncode != 0
         assert "holds a model of other code" in done.stderr
 
