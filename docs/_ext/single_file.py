@@ -256,11 +256,12 @@ class Flattener:
         return posixpath.normpath(posixpath.join(posixpath.dirname(docname), target.removesuffix(".md")))
 
     def _to(self, text: str, there: str, anchor: str, docname: str) -> str:
-        """A link to another page where a file holds it; its text where none does."""
+        """A link into the file that holds another page; to the page, which lies beside the files, where none does."""
         title = self._title(there)
         home = self.homes.get(there, "")
         if not home:
-            return text or title
+            shown = text or title
+            return f"[{shown}]({there}.html{anchor and f'#{anchor}'})" if shown else ""
         file = "" if home == self.homes.get(docname) else home
         lines = self.places.get(there) if docname not in self.homes else None
         where = f" ({file}:{lines[0]}-{lines[1]})" if lines else ""
