@@ -81,6 +81,10 @@ def distributed(runtime: Runtime, timeout: float | None = None) -> Iterator[None
     gpu = runtime.device.type == "cuda"
     if gpu:
         torch.cuda.set_device(runtime.device)
+    # Every optimizer imports this. Imported while processes are connected, it keeps the threads of the connection alive
+    # after its end, and now and then they abort a process that has done its work.
+    from torch import _dynamo  # noqa: F401
+
     try:
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if gpu else "gloo",

@@ -147,6 +147,8 @@ with distributed(runtime, timeout=300):
 
     fit(state, on_step, stop=stop)
     found["stopped"] = [state.step, stop.agreed]
+tasks = Path("/proc/self/task")  # on Linux
+found["threads"] = [(one / "comm").read_text().strip() for one in tasks.iterdir()] if tasks.is_dir() else []
 (folder / f"rank{rank}.json").write_text(json.dumps(found))
 """
 
@@ -184,6 +186,11 @@ def alone(short: Plan, make_state: MakeState) -> TrainState:
 
 def losses(state: TrainState) -> list[float]:
     return [row.loss for row in state.history]
+
+
+def test_no_thread_outlives_the_connection(pair: list[dict[str, Any]]) -> None:
+    """One that is still at work when Python ends aborts a process that has done its work."""
+    assert [name for found in pair for name in found["threads"] if "gloo" in name or "store" in name] == []
 
 
 # The same training -------------------------------------------------------------------------------------------
