@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from docs._ext.built import built_folder
+from docs._ext.project import Project
 from docs._ext.verdicts import waiting_lock
+from nanochat.checkpoint import latest_step
 from nanochat.corpora import load_corpus
 from nanochat.corpora.stories import PLOTS, check_story, write_story
 from nanochat.evaluate import xz_bits_per_byte
@@ -134,26 +137,25 @@ class TestRecord:
         assert xz_bits_per_byte(texts) == pytest.approx(record["xz_bits_per_byte"], abs=0.01)
 
 
-PATIENT = {"GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": "1"}
-"""Surroundings of programs that share the processors with others."""
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """A folder with a tiny model, trained once for all processes that run the tests."""
+    """A folder with a tiny model: that of the site, if there is one of this code, or trained once for all processes."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
+    made, of_the_site = folder / "examples", built_folder(Project(ROOT)) / "tiny"
     with waiting_lock(folder / "examples.lock"):
-        environment = {**os.environ, **PATIENT, "NANOCHAT_BASE_DIR": str(folder / "examples")}
+        if latest_step(of_the_site) is not None and not made.exists():
+            shutil.copytree(of_the_site, made / "tiny")
+        environment = {**os.environ, "GOMP_SPINCOUNT": "2000", "NANOCHAT_BASE_DIR": str(made)}
         subprocess.run([sys.executable, "-m", "nanochat.tiny"], cwd=ROOT, env=environment, check=True)
-    return folder / "examples"
+    return made
 
 
 @pytest.mark.slow
 class TestRuns:
     def run(self, path: Path, base: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, **PATIENT, "NANOCHAT_BASE_DIR": str(base), "MPLBACKEND": "agg"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NANOCHAT_BASE_DIR": str(base), "MPLBACKEND": "agg"}
         command = [sys.executable, *words, str(path)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
