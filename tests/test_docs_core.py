@@ -215,6 +215,11 @@ def test_several_processes_fill_one_memory(site: ToySite, project: Project) -> N
     assert "0 run, 4 remembered" in site.command("--mutants").output
 
 
+def test_an_id_that_no_claim_has_is_no_success(site: ToySite) -> None:
+    asked = site.command("sq", "sqr")
+    assert asked.status == 2 and "no claim sqr in docs/claims" in asked.output
+
+
 def test_remembered_verdict_is_still_compared(site: ToySite, project: Project) -> None:
     assert judge(project) == ({"sq", "lim"}, [])
     site.edit(site.guide, "**9**", "**8**")
