@@ -392,19 +392,20 @@ def _break(
     share.
     """
     kills: dict[tuple[str, str], Kill | None] = {}
-    to_fall: dict[str, list[Verdict]] = {}
+    to_fall: dict[str, list[tuple[Verdict, str]]] = {}
     for verdict in verdicts:
         for mutant in filter(None, map(registry.mutant, verdict.claim.killed_by)):
-            kill = memory.recall_kill(verdict.claim.id, mutant.id, memory.mutant_key(verdict.key, mutant))
+            key = memory.mutant_key(verdict.key, mutant)
+            kill = memory.recall_kill(verdict.claim.id, mutant.id, key)
             kills[verdict.claim.id, mutant.id] = kill
             if kill is None:
-                to_fall.setdefault(mutant.id, []).append(verdict)
+                to_fall.setdefault(mutant.id, []).append((verdict, key))
     for id, those in to_fall.items():
         mutant = registry.mutant(id)
-        tried = try_mutant(mutant, [(v.claim, v.said) for v in those], project.packages, memory.reach)
-        for verdict, kill in zip(those, tried, strict=True):
+        tried = try_mutant(mutant, [(v.claim, v.said) for v, _ in those], project.packages, memory.reach)
+        for (verdict, key), kill in zip(those, tried, strict=True):
             kills[verdict.claim.id, id] = kill
-            memory.keep_kill(verdict.claim.id, memory.mutant_key(verdict.key, mutant), kill)
+            memory.keep_kill(verdict.claim.id, key, kill)
     for verdict in verdicts:
         claim = verdict.claim
         verdict.kills = tuple(kills[claim.id, id] for id in claim.killed_by if (claim.id, id) in kills)

@@ -92,16 +92,21 @@ def most_finished() -> str:
     )
 
 
-@claim("pipeline-first-tokenizer", about=TOKENIZER, killed_by=("tokenizer-always-trained", "tokenizer-reads-held-out"))
-def first_tokenizer() -> str:
-    """Ask for a tokenizer twice, with nothing prepared."""
+def _watched() -> tuple[Corpus, list[str]]:
+    """A corpus, and the list of its parts that were read."""
     asked: list[str] = []
 
     def read(split: str) -> list[str]:
         asked.append(split)
         return pupil.texts(split)
 
-    corpus = Corpus("few", "a few stories", "", lambda: pupil.texts("train"), read_split=read)
+    return Corpus("few", "a few stories", "", lambda: pupil.texts("train"), read_split=read), asked
+
+
+@claim("pipeline-first-tokenizer", about=TOKENIZER, killed_by=("tokenizer-always-trained", "tokenizer-reads-held-out"))
+def first_tokenizer() -> str:
+    """Ask for a tokenizer twice, with nothing prepared."""
+    corpus, asked = _watched()
     with _empty_base(), contextlib.redirect_stdout(io.StringIO()):
         first, second = (base_train.load_or_train_tokenizer(corpus, pupil.CPU) for _ in range(2))
     check(asked, ["train"], "the parts of the corpus that were read")
@@ -130,13 +135,7 @@ def tok_train_reads_held_out() -> AbstractContextManager[object]:
 )
 def held_out() -> str:
     """Let each stage that learns from a corpus read one, and see what it took."""
-    asked: list[str] = []
-
-    def read(split: str) -> list[str]:
-        asked.append(split)
-        return pupil.texts(split)
-
-    corpus = Corpus("few", "a few stories", "", lambda: pupil.texts("train"), read_split=read)
+    corpus, asked = _watched()
     with _empty_base() as folder, contextlib.redirect_stdout(io.StringIO()):
         with mock.patch.object(tok_train, "load_corpus", lambda name: corpus):
             tok_train.main(["--vocab-size=300", f"--output={folder / 'own.json'}"])
