@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_site import ToySite
 
-from docs._ext import guides, lint, quotes, values, verdicts
+from docs._ext import glossary, guides, lint, quotes, values, verdicts
 from docs._ext.accept import merged
 from docs._ext.claims import CheckFailed, check, measuring, shown
 from docs._ext.guides import plain
@@ -347,6 +347,60 @@ def test_bare_numbers(tmp_path: Path, text: str, numbers: list[str]) -> None:
     page.write_text(text)
     found = [finding.message.split("'")[1] for finding in lint.lint_page(page, numbers=True)]
     assert [number.rstrip("x") for number in found] == numbers
+
+
+GLOSSARY = """# Words
+:::{glossary}
+token
+: A piece of text.
+
+  Taught in [The pieces](two.md#the-pieces).
+loss
+: A measure of surprise.
+
+  Taught in [Two](two.md).
+rank
+: A place.
+stage
+: A command.
+
+  Taught in [One](one.md).
+:::
+"""
+
+
+def book(folder: Path, one: str, two: str) -> list[str]:
+    """What is in the wrong order in a guide of two chapters and a glossary."""
+    pages = {
+        "index": "# Contents\n\nTokens and losses.\n\n```{toctree}\none\ntwo\nglossary\n```\n",
+        "one": one,
+        "two": two,
+        "glossary": GLOSSARY,
+    }
+    for name, text in pages.items():
+        path = folder / "docs" / "nano" / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = glossary.misplaced(Project(folder, guides=("nano",)))
+    return [f"{at.file.stem}:{at.line}: {at.message}" for at in found]
+
+
+def test_a_term_is_not_used_before_it_is_introduced(tmp_path: Path) -> None:
+    two = "# Two\n\nTokens, and their loss.\n"
+    early = book(tmp_path, "# One\n\nA stage, and\nTokens.\n", two)
+    assert [message.partition(" is a term that only nano/two teaches")[0] for message in early][:1] == [
+        "one:4: 'Tokens'"
+    ]
+    assert "{term}`token`" in early[0]
+    assert len(early) == 2 and early[1].startswith("glossary:11: the term 'rank' does not say"), early
+    marked = book(tmp_path, "# One: tokens\n\nPieces are {term}`tokens <token>`, and each token a stage.\n", two)
+    assert marked == early[1:]
+
+
+def test_a_page_that_teaches_a_term_uses_it(tmp_path: Path) -> None:
+    found = book(tmp_path, "# One\n\nA stage.\n", "# Two\n\nNothing about losses, but of tokenizers.\n")
+    assert "glossary:3: the term 'token' is taught in nano/two, which never uses the word" in found
+    assert not any("'loss'" in message for message in found)
 
 
 def test_values_are_computed_and_errors_explained(site: ToySite, project: Project) -> None:

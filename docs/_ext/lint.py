@@ -1,4 +1,4 @@
-"""Numbers that somebody typed into a guide, and line numbers that will rot: each with its place and its cure.
+"""Typed numbers, line numbers that will rot, terms before their definition: each with its place and its cure.
 
     python -m docs._ext.lint
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from docs._ext import guides
+from docs._ext import glossary, guides
 from docs._ext.project import Project
 
 NUMBER = re.compile(r"(?<![\w.\-/:²³])[-−]?\d[\d.,_]*%?")
@@ -32,7 +32,7 @@ class Finding:
     """Something to mend."""
 
     kind: str
-    """``number`` or ``line``."""
+    """``number``, ``line`` or ``term``."""
     file: Path
     line: int
     message: str
@@ -83,9 +83,10 @@ def lint_page(path: Path, numbers: bool) -> Iterator[Finding]:
 
 
 def lint(project: Project) -> list[Finding]:
-    """All findings of a project: numbers in the guides, line numbers on every page."""
+    """All findings of a project: numbers and terms in the guides, line numbers on every page."""
     inside = set(project.guide_pages())
-    return [finding for path in project.pages() for finding in lint_page(path, path in inside)]
+    pages = [finding for path in project.pages() for finding in lint_page(path, path in inside)]
+    return pages + [Finding("term", at.file, at.line, at.message) for at in glossary.misplaced(project)]
 
 
 def check_lint(app) -> None:  # noqa: ANN001 - Sphinx stays out of this module

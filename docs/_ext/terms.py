@@ -4,7 +4,7 @@
 definition as its title, which a browser shows on hovering; ``tips.js`` shows it on focus and on a tap too.
 
 On a page of the guides the first use of every term becomes such a link by itself, so that no writer has to remember.
-Words that also have an everyday meaning (:data:`EVERYDAY`) are linked only where the writer says so.
+Words that also have an everyday meaning (:data:`docs._ext.glossary.EVERYDAY`) are linked only where the writer says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from docutils import nodes
@@ -22,12 +22,8 @@ from sphinx.domains.std import Glossary as StandardGlossary
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.osutil import relative_uri
 
-EVERYDAY = frozenset(
-    "bit block character context decode depth detector document encode engine epoch frequency group head index "
-    "infinity key length limit mean merge nat power process product prompt rank request reward rotation sample score "
-    "seed server shape stage state step stream sum surprise target temperature try value weight width".split()
-) | {"per cent"}
-"""Terms that a sentence may also use as words like any other."""
+from docs._ext.glossary import EVERYDAY, pattern, term_of
+
 LONGEST = 320
 """A definition is cut at the end of a sentence before so many characters."""
 
@@ -111,30 +107,6 @@ class Glossary(StandardGlossary):
             lines.append("  " + line[2:] if line.startswith(": ") else line, source, offset)
         self.content = lines
         return super().run()
-
-
-def pattern(terms: Collection[str]) -> re.Pattern[str]:
-    """What finds a term in a text: also in the plural, and at the beginning of a sentence.
-
-    >>> pattern(["matrix", "byte", "Muon"]).findall("Matrices of bytes, and Muon; a byte-pair.")
-    ['Matrices', 'bytes', 'Muon']
-    """
-    forms: dict[str, str] = {}
-    for term in terms:
-        plural = re.sub(r"y$", "ies", re.sub(r"ix$", "ices", term))
-        for form in (term, f"{term}s", f"{term}es", plural):
-            forms[form] = f"[{form[0]}{form[0].upper()}]{re.escape(form[1:])}" if form[0].islower() else re.escape(form)
-    longest = sorted(forms, key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(forms[form] for form in longest)})(?![\w-])")
-
-
-def term_of(words: str, terms: Mapping[str, str]) -> str:
-    """The term of which some words are a form; empty if there is none."""
-    for form in (words, words[:1].lower() + words[1:]):
-        for base in (form, form[:-1], form[:-2], re.sub(r"ies$", "y", form), re.sub(r"ices$", "ix", form)):
-            if base in terms:
-                return base
-    return ""
 
 
 UNTOUCHED = (nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.caption, nodes.raw)

@@ -475,9 +475,9 @@ def replay() -> str:
     words = sorted(set(split_text(alice_split()[1], SPLIT_PATTERN)))
     slow = {word: [ranks[piece] for piece in encode_word(word.encode(), ranks)] for word in words}
     differ = [word for word in words if slow[word] != tokenizer.encode(word)]
-    check(differ, [], "words that the two encoders cut differently")
+    check(differ, [], "words that the two ways cut differently")
     return (
-        f"On all {len(words):,} different words of the last two chapters, the lines above and the fast encoder agree."
+        f"On all {len(words):,} different words of the last two chapters, the lines above and the fast library agree."
     )
 
 
