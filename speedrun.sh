@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to a chat: every stage in order.
 #
-#   bash speedrun.sh                 a machine without a GPU: a small model, in under 15 minutes on two cores
+#   bash speedrun.sh                 a machine without a GPU: a small model, in about ten minutes on two cores
 #   bash speedrun.sh --depth=20      a machine with GPUs: the real thing, on data from the hub
 #
 # One dial: the depth. Where nvidia-smi finds GPUs, the depth is 20 and each GPU gets a process (NPROC says otherwise).
@@ -76,3 +76,4 @@ train chat_eval --run="$RUN" --source=sft "${SCORED[@]}"
 train chat_eval --run="$RUN" --source=rl "${SCORED[@]}"
 stage chat_cli --run="$RUN" --temperature=0 -p "What is 12 + 30?"
 stage report --run="$RUN"
+echo; echo "from nothing to a chat in $((SECONDS / 60)) min $((SECONDS % 60)) s"
