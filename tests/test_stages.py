@@ -5,8 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from nanochat.common import InputError, Runtime
+from nanochat.gpt import GPT, GPTConfig
+from nanochat.optim import make_optimizers
 from nanochat.stages import main
+from nanochat.stages.base_train import Settings, make_plan
+from nanochat.stages.training import describe_rates
+from nanochat.train import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--depth=1", "--sequence-len=32", "--device-batch-size=4", "--eval-tokens=500", "--dtype=float32"]
@@ -27,18 +34,18 @@ def test_train_resume_and_evaluate(base: Path, capsys: pytest.CaptureFixture[str
     assert main(flags(base, "--num-iterations=6", "--run=trial")) == 0
     printed = capsys.readouterr().out
     assert "training one of 1024 tokens" in printed
-    assert printed.index("horizon") < printed.index("step      1"), "the plan comes before the first step"
+    assert printed.index("horizon") < printed.index("rates") < printed.index("step      1"), "first the plan"
     assert "bits per byte" in printed and "what the model writes" in printed
     assert sorted(path.name for path in (base / "base" / "trial").glob("step_*")) == ["step_000006"]
 
     assert main(flags(base, "--num-iterations=6", "--run=trial", "--resume")) == 0
     assert "nothing to do" in capsys.readouterr().out
 
-    assert (
-        main(["base-eval", "--run=trial", f"--data={base.parent / 'texts'}", "--num-samples=1", "--max-tokens=8"]) == 0
-    )
-    printed = capsys.readouterr().out
-    assert "xz -9" in printed and "sample 1" in printed
+    for run in (["--run=trial"], []):  # without a name, the one that was saved last
+        measure = ["base-eval", *run, f"--data={base.parent / 'texts'}", "--num-samples=1", "--max-tokens=8"]
+        assert main(measure) == 0
+        printed = capsys.readouterr().out
+        assert "xz -9" in printed and "sample 1" in printed and "trial" in printed
 
 
 def test_a_second_run_does_not_mix_with_the_first(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,9 +124,35 @@ def test_output_that_cannot_be_written_is_refused_before_the_first_step(
     assert str(base / "base") in captured.err and "step      1" not in captured.out
 
 
-def test_missing_run_names_the_command(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["base-eval", "--run=nothing"]) == 1
+@pytest.mark.parametrize("run", [["--run=nothing"], []])
+def test_missing_run_names_the_command(base: Path, run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["base-eval", *run]) == 1
     assert "base_train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [64, 256, 1280])
+def test_the_rates_that_are_shown_are_those_that_are_used(width: int) -> None:
+    config = GPTConfig.from_depth(1, vocab_size=320, sequence_len=32, width=width)
+    plan = Plan(model=config, device_batch_size=1, total_batch_size=32, num_iterations=100, warmup_ratio=0.07)
+    rates = [group["lr"] for made in make_optimizers(GPT(config), plan) for group in made.param_groups]
+    embedding, head, matrices = (f"{rate:.3g}" for rate in rates)
+    first, second = describe_rates(plan).splitlines()
+    assert first.split(maxsplit=1)[1] == f"matrices {matrices} (Muon), embedding {embedding} and head {head} (AdamW)"
+    assert second.split() == "rising over the first 7 steps, falling over the last 40".split()
+
+
+def test_every_size_can_be_set() -> None:
+    def sizes(**given: int) -> tuple[int, int, int]:
+        plan = make_plan(Settings(**given), 320, Runtime(torch.device("cpu"), torch.float32))
+        return plan.model.n_embd, plan.model.n_head, plan.model.n_kv_head
+
+    assert sizes() == (256, 4, 4)
+    assert sizes(depth=20) == (1280, 10, 10)
+    assert sizes(width=96, n_head=2) == (96, 2, 2)
+    assert sizes(n_head=8, n_kv_head=2) == (256, 8, 2)
+    for wrong in ({"n_head": 0}, {"n_kv_head": 0}, {"n_head": 3}, {"n_head": 8, "n_kv_head": 3}):
+        with pytest.raises(InputError, match="head"):
+            sizes(**wrong)
 
 
 @pytest.mark.parametrize("module", ["scripts.tok_train", "scripts.base_train", "scripts.base_eval"])

@@ -18,7 +18,7 @@ from nanochat.engine import Engine, check_sampling
 from nanochat.evaluate import score_text, xz_bits_per_byte
 from nanochat.report import RunRecord
 from nanochat.stages.flags import parse_flags
-from nanochat.stages.models import run_folder, run_tokenizer
+from nanochat.stages.models import find_run, run_tokenizer
 
 CORE_QUESTIONS = 500
 """Questions of each task of CORE that are asked on a GPU."""
@@ -30,8 +30,8 @@ CORE_QUESTIONS_CPU = 20
 class Settings:
     """The flags of ``nanochat base-eval``."""
 
-    run: str = "d4"
-    """Name of the folder of the run, inside of base/ in the base folder."""
+    run: str | None = None
+    """Name of the run, a folder inside of base/ in the base folder; if not given, the one that was saved last."""
     step: int | None = None
     """Which checkpoint; if not given, the newest."""
     data: str = "stories"
@@ -80,7 +80,7 @@ def report(settings: Settings, runtime: Runtime) -> None:
         runtime: Where to compute.
     """
     with together("read the model and the data"):
-        folder = run_folder("base", settings.run)
+        folder = find_run("base", settings.run)
         saved = read_saved(folder, settings.step)
         tokenizer = run_tokenizer(folder)
         model = load_model(folder, saved.step, runtime, tokenizer.fingerprint)

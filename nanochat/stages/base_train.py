@@ -23,7 +23,15 @@ from nanochat.evaluate import score_text
 from nanochat.gpt import GPTConfig
 from nanochat.stages.flags import parse_flags
 from nanochat.stages.models import run_folder
-from nanochat.stages.training import RunSettings, check_least, describe_runtime, settle_dtype, started, train
+from nanochat.stages.training import (
+    RunSettings,
+    check_least,
+    describe_rates,
+    describe_runtime,
+    settle_dtype,
+    started,
+    train,
+)
 from nanochat.token_store import TokenStore, encode_corpus, is_large, open_tokens
 from nanochat.tokenizer import Tokenizer, tokenizer_path
 from nanochat.train import Plan, Recipe, TrainState
@@ -48,6 +56,8 @@ class Settings(RunSettings):
     """Tokens that the model can read at once; if not given, 256 on a CPU and 2048 on a GPU."""
     width: int | None = None
     """Channels of the model; if not given, 64 for each layer."""
+    n_head: int | None = None
+    """Query heads of each layer; if not given, as few as keep each at 128 channels or less, and at least 4."""
     n_kv_head: int | None = None
     """Key/value heads; if not given, as many as query heads."""
     num_iterations: int | None = None
@@ -81,9 +91,9 @@ def make_plan(settings: Settings, vocab_size: int, runtime: Runtime) -> Plan:
     """
     gpu = runtime.device.type != "cpu"
     sequence_len = settings.sequence_len or (2048 if gpu else 256)
-    config = GPTConfig.from_depth(
-        settings.depth, vocab_size, sequence_len, width=settings.width, n_kv_head=settings.n_kv_head
-    )
+    config = GPTConfig.from_depth(settings.depth, vocab_size, sequence_len, width=settings.width)
+    heads = config.n_head if settings.n_head is None else settings.n_head
+    config = replace(config, n_head=heads, n_kv_head=heads if settings.n_kv_head is None else settings.n_kv_head)
     rows = settings.device_batch_size or (32 if gpu else 8)
     once = rows * sequence_len * runtime.world_size
     given = {f.name: getattr(settings, f.name) for f in fields(Recipe)}
@@ -166,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"data        {corpus.title}, {loader.n_tokens:,} tokens{credit}")
         print(describe_runtime(runtime))
         print(plan.describe(speed))
+        print(describe_rates(plan))
         print(f"epochs      {plan.tokens / loader.n_tokens:.1f} times through the data")
 
         def measure(state: TrainState) -> dict[str, float]:

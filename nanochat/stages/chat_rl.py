@@ -19,7 +19,7 @@ from nanochat.reinforce import RolloutLoader, Sampling, Tries
 from nanochat.stages.chats import load_origin, load_tasks, make_plan, parse_tasks
 from nanochat.stages.flags import parse_flags
 from nanochat.stages.models import run_folder
-from nanochat.stages.training import RunSettings, check_least, describe_runtime, started, train
+from nanochat.stages.training import RunSettings, check_least, describe_rates, describe_runtime, started, train
 from nanochat.tasks import Mixture
 from nanochat.train import StepMetrics, TrainState
 
@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"batch       {settings.questions} questions a step, {settings.samples} answers to each, {rows} at once\n"
             f"horizon     {plan.num_iterations:,} steps, {plan.num_iterations * total:,} answers"
         )
+        print(describe_rates(plan))
         curve: list[float] = []
         rates: list[tuple[int, dict[str, float]]] = []
 

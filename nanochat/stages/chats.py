@@ -20,7 +20,7 @@ from nanochat.engine import Engine
 from nanochat.evaluate import answer_room, prompt_room, prompts_that_fit, question_of, score_chats, score_text
 from nanochat.gpt import GPT
 from nanochat.stages.models import TRAINED, find_model, find_run, maker, run_folder, run_tokenizer
-from nanochat.stages.training import RunSettings, check_least, describe_runtime, settle_dtype, train
+from nanochat.stages.training import RunSettings, check_least, describe_rates, describe_runtime, settle_dtype, train
 from nanochat.tasks import Task, load_task
 from nanochat.token_store import is_large
 from nanochat.tokenizer import Tokenizer
@@ -262,6 +262,7 @@ def learn_from_chats(
     )
     print(describe_runtime(runtime))
     print(plan.describe(speed))
+    print(describe_rates(plan))
     print(f"epochs      {plan.tokens / (loader.rows_per_epoch * length):.2f} times through the data")
 
     def measure(state: TrainState) -> dict[str, float]:

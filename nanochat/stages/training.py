@@ -15,6 +15,7 @@ from nanochat.checkpoint import latest_step, resume, run_lock, save_checkpoint
 from nanochat.common import InputError, Runtime, Stopped, detect_runtime, stop_on_signal
 from nanochat.distributed import agree, distributed, fingerprint, from_first, together
 from nanochat.gpt import GPT
+from nanochat.optim import REFERENCE_WIDTH
 from nanochat.report import RunRecord, Track
 from nanochat.tokenizer import Tokenizer
 from nanochat.train import (
@@ -126,6 +127,25 @@ def describe_runtime(runtime: Runtime) -> str:
     processes = f", {runtime.world_size} processes" if runtime.world_size > 1 else ""
     dtype = str(runtime.dtype).removeprefix("torch.")
     return f"runtime     {runtime.device}, {dtype}, {runtime.threads} threads{processes}"
+
+
+def describe_rates(plan: Plan) -> str:
+    """Say in two lines how far the steps go: the learning rates as the width leaves them, and how they change.
+
+    Args:
+        plan: What was decided.
+
+    Example:
+        >>> print(describe_rates(Plan.from_depth(12, total_batch_size=4096)))
+        rates       matrices 0.02 (Muon), embedding 0.2 and head 0.004 (AdamW)
+                    rising over the first 0 steps, falling over the last 400
+    """
+    shrink = (plan.model.n_embd / REFERENCE_WIDTH) ** -0.5  # as make_optimizers has it
+    return (
+        f"rates       matrices {plan.matrix_lr:.3g} (Muon), embedding {plan.embedding_lr * shrink:.3g} and head "
+        f"{plan.head_lr * shrink:.3g} (AdamW)\n"
+        f"            rising over the first {plan.warmup_steps:,} steps, falling over the last {plan.warmdown_steps:,}"
+    )
 
 
 def watch_loss(state: TrainState, metrics: StepMetrics) -> dict[str, float]:
