@@ -194,6 +194,21 @@ await visit("settings", { ...DESK, reducedMotion: "reduce" }, async (page) => {
   check((await paper()) === after, "the choice of colours is forgotten");
 });
 
+await visit("calculations that were none", DESK, async (page) => {
+  await calm(page);
+  await ask(page, "Divide 1 by 0.");
+  await done(page, 1);
+  const box = page.locator(".calculation"), note = box.locator("small");
+  check((await box.locator(".result").innerText()) === "not calculated" && (await note.innerText()) === "the program could not calculate this", `a refused calculation is shown as ${await box.innerText()}`);
+  const token = (piece, forced, parts) => `data: ${JSON.stringify({ type: "token", id: 1, piece, colour: "blue", mark: false, kind: "text", forced, chosen: null, candidates: [], parts })}\r\n\r\n`;
+  const made = [token("1/0", false, [{ kind: "python", text: "1/0" }]), token("7", false, [{ kind: "output", text: "7" }])].join("");
+  const body = `data: {"type":"start","prompt":[],"prompt_tokens":1,"dropped":0,"ahead":0,"temperature":0,"top_k":null}\r\n\r\n${made}data: {"type":"end","reason":"stop","tokens":2,"seconds":1,"parts":[]}\r\n\r\n`;
+  await page.route("**/api/chat", (route) => route.fulfill({ status: 200, contentType: "text/event-stream", body }));
+  await page.locator(".actions >> text=Try again").click();
+  await done(page, 1);
+  check((await box.locator(".result").innerText()) === "7" && (await note.innerText()).startsWith("made up by the model"), `a result that the model made up is shown as ${await box.innerText()}`);
+});
+
 await visit("errors", DESK, async (page) => {
   let answer = { status: 503, json: { error: { message: "every place is taken: try again in a few seconds", id: "abc123" } } };
   await page.route("**/api/chat", (route) => (answer ? route.fulfill(answer) : route.abort()));

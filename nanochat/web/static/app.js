@@ -137,8 +137,9 @@ function drawAnswer(message) {
   list.append(message.node);
 }
 
-/** Put one more part on the page: words go on where the last words ended, a calculation gets a box of its own. */
-function drawPart(message, part) {
+/** Put one more part on the page: words go on where the last words ended, a calculation gets a box of its own.
+ *  A model can write a result by itself, where the program gave none; only what was put in was calculated. */
+function drawPart(message, part, putIn) {
   const last = message.parts.at(-1);
   if (part.kind === "text") {
     if (last?.kind === "text") last.text += part.text;
@@ -149,10 +150,11 @@ function drawPart(message, part) {
   if (part.kind === "python") {
     const result = make("span", { class: "result", text: "not calculated" });
     message.result = result;
-    message.body.append(make("span", { class: "calculation" }, make("span", { class: "sum" }, make("code", { text: part.text }), make("span", { class: "arrow", text: " → " }), result), make("small", { text: "calculated by the program, not by the model" })));
+    message.body.append(make("span", { class: "calculation" }, make("span", { class: "sum" }, make("code", { text: part.text }), make("span", { class: "arrow", text: " → " }), result), make("small", { text: "the program could not calculate this" })));
   } else {
     message.result.textContent = part.text;
-    message.result.classList.add("done");
+    message.result.classList.toggle("done", putIn);
+    message.result.closest(".calculation").lastChild.textContent = putIn ? "calculated by the program, not by the model" : "made up by the model: the program did not calculate it";
   }
   message.parts.push({ ...part });
 }
@@ -274,10 +276,10 @@ async function reply() {
       } else if (event.type === "token") {
         if (!message.tokens.length) { message.node.classList.remove("thinking"); message.state.textContent = "writing"; }
         message.tokens.push(event);
-        for (const part of event.parts) drawPart(message, part);
+        for (const part of event.parts) drawPart(message, part, event.forced);
         add(message, event);
       } else {
-        for (const part of event.parts) drawPart(message, part);
+        for (const part of event.parts) drawPart(message, part, false);
         message.seconds = event.seconds;
         finish(message, event.reason);
       }
