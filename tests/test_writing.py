@@ -178,8 +178,10 @@ def test_commands_exist_as_they_are_typed(page: Path) -> None:
             assert words[1] in targets, line
         elif words[:2] == ["bash", "speedrun.sh"] or words[0] in ("python3", "."):
             continue
-        elif words[0] == "less":
-            assert words[1].startswith("docs/_build/html/") and Path(words[1]).suffix == ".md", line
+        elif words[0] in ("cat", "open"):
+            name = re.sub(r"\{([A-Z,]+)\}", lambda several: several[1].partition(",")[0], words[1])
+            assert re.fullmatch(r"docs/_build/html/(README_GUIDES|NANO|NANOMATH|VERIFICATION)\.md", name), line
+            assert words[2:] in ([], ["|", "less"]), line
         elif words[2].startswith("scripts."):
             place, stage = stage_of(words)
             assert parse_flags(importlib.import_module(f"nanochat.stages.{stage}").Settings, words[place + 1 :], stage)
