@@ -10,12 +10,18 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-PYTHON=${PYTHON:-python}
+if [ -z "${PYTHON:-}" ]; then
+    PYTHON=python
+    # Where the shell is in no environment that has what the stages need, take the one that make has made.
+    python -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch"))' 2>/dev/null ||
+        [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
+fi
 GPUS=$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)
 DEPTH=$([ "$GPUS" -gt 0 ] && echo 20 || echo 4)
 for word in "$@"; do
     case $word in
         --depth=*) DEPTH=${word#--depth=} ;;
+        -h | --help) sed -n '2,10s/^# \{0,1\}//p' speedrun.sh; exit 0 ;;
         *) echo "speedrun.sh: $word is unknown: use --depth=N" >&2; exit 2 ;;
     esac
 done

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,28 @@ def test_speedrun_has_one_dial(tmp_path: Path) -> None:
 def test_speedrun_refuses_what_it_does_not_know(wrong: str) -> None:
     done = subprocess.run(["bash", str(ROOT / "speedrun.sh"), wrong], capture_output=True, text=True)
     assert done.returncode == 2 and re.search("speedrun.sh: .*depth", done.stderr)
+
+
+def test_speedrun_explains_itself() -> None:
+    done = subprocess.run(["bash", str(ROOT / "speedrun.sh"), "--help"], capture_output=True, text=True, check=True)
+    assert "--depth=20" in done.stdout and "#" not in done.stdout and "set -e" not in done.stdout
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_speedrun_finds_the_environment_of_make(tmp_path: Path, given: bool) -> None:
+    shutil.copy(ROOT / "speedrun.sh", tmp_path)
+    for folder, words in (("bin", "exit 1"), (".venv/bin", 'echo "the environment: $*"')):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "python").write_text(f"#!/usr/bin/env bash\n{words}\n")
+        (tmp_path / folder / "python").chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if k not in ("NPROC", "PYTHON", "DEPTH")}
+    environment["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    if given:
+        environment["PYTHON"] = "python"
+    command = ["bash", str(tmp_path / "speedrun.sh"), "--depth=4"]
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
+    assert (done.returncode == 0) is not given
+    assert ("the environment: -m scripts.tok_train" in done.stdout) is not given
 
 
 def test_every_stage_has_a_script() -> None:
