@@ -683,6 +683,20 @@ def scripts() -> str:
     )
 
 
+@claim("tok-gpts-sizes", reads=RECORD)
+def gpts_sizes() -> str:
+    kept = compared()
+    gpt2, gpt4, newest = (kept[name]["vocab_size"] for name in ("gpt2", "cl100k_base", "o200k_base"))
+    check(kept["gpt2"]["highest"], gpt2 - 1, "GPT-2's numbers have no gap")
+    ends = [kept[name]["highest"] for name in ("cl100k_base", "o200k_base")]
+    for last, size in zip(ends, (gpt4, newest), strict=True):
+        check.above(last, size, "some numbers belong to no token")
+    return (
+        f"GPT-2's tokenizer has {gpt2:,} tokens, that of GPT-4 has {gpt4:,} and that of GPT-4o {newest:,}; the numbers "
+        f"of the last two go up to {ends[0]:,} and {ends[1]:,}, because some belong to no token."
+    )
+
+
 @claim("tok-gpts", about=ENCODE, killed_by="merges-forgotten", reads=(ALICE, RECORD))
 def gpts() -> str:
     kept = compared()

@@ -24,11 +24,13 @@ def measure(name: str) -> dict[str, object]:
         name: One of :data:`nanochat.reference_tokenizers.REFERENCE_TOKENIZERS`.
 
     Returns:
-        Its size, the tokens of the test chapters, and the tokens of Article 1 in each language.
+        How many tokens it has, its highest number, the tokens of the test chapters, and the tokens of Article 1 in
+        each language.
     """
     encoding = load_reference(name)
     return {
-        "vocab_size": encoding.n_vocab,
+        "vocab_size": len(encoding.token_byte_values()) + len(encoding.special_tokens_set),
+        "highest": encoding.max_token_value,
         "alice": len(encoding.encode_ordinary(alice_split()[1])),
         "article_one": {language: len(encoding.encode_ordinary(text)) for language, text in ARTICLE_ONE.items()},
         "strawberry": [
