@@ -16,8 +16,8 @@ This is the policy gradient in its plainest form (Williams, "Simple statistical 
 connectionist reinforcement learning", 1992), with the mean of a group as its baseline. It differs from what larger
 systems use:
 
-- The group comes from GRPO (:arxiv:`2402.03300`), but the advantage is not divided by the standard deviation of the
-  group, which would blow up the groups in which nearly all answers are equal.
+- GRPO (:arxiv:`2402.03300`) works with groups too. But here the advantage is not divided by the standard deviation of
+  the group, which would blow up the groups in which nearly all answers are equal.
 - There is no second model from which the first must not stray (no KL term).
 - There is no clipping as in PPO (:arxiv:`1707.06347`): each answer is used once, right after the model wrote it, so
   the ratio between the probabilities of then and now is 1 and there is nothing to clip. That holds for samples at a

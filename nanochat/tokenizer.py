@@ -107,7 +107,7 @@ MIN_VOCAB_SIZE = 256 + len(SPECIAL_TOKENS)
 """The smallest vocabulary: all the bytes and the special tokens, no merges."""
 
 MAX_VOCAB_SIZE = 2**20
-"""The largest vocabulary that can be asked for, several times what any published model uses."""
+"""The largest vocabulary that can be asked for, several times what most published models use."""
 
 FORMAT = "nanochat tokenizer"
 """What a tokenizer file says that it is."""
