@@ -1,18 +1,24 @@
-"""Measure the speed beside public peers: ``make bench``.
+"""Measure the speed beside public peers, and the chat server under load: ``make bench``.
 
 Ours and the peer take turns in one process, so that a busy machine slows both; the medians are printed, with their
-ratio. The numbers depend on the machine and its load; nothing here passes or fails.
+ratio. The numbers depend on the machine and its load; nothing here passes or fails. ``python tests/bench.py server``
+measures the server alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import platform
+import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
+import httpx
 import torch
 
 from nanochat.common import Runtime
@@ -24,6 +30,8 @@ from nanochat.tokenizer import Tokenizer
 from nanochat.train import Plan, TrainState, keep_freed_memory, train_step
 
 ROUNDS = 5
+CHATS = 32
+HEALTH_AIM_MS = 200
 
 
 class SameBatch:
@@ -115,8 +123,65 @@ def bench_tokenizer() -> None:
     )
 
 
+async def load(address: str) -> tuple[list[float], list[int], float]:
+    """Let 32 clients chat at once and ask for the server's health all the while.
+
+    Returns:
+        Milliseconds of each answer about its health while all chats were being written, the tokens of each chat, and
+        the seconds of all.
+    """
+    story = {"messages": [{"role": "user", "content": "Tell me a story."}], "temperature": 1.0}
+    tokens, milliseconds = [0] * CHATS, []
+    running = CHATS
+
+    async def chat(client: httpx.AsyncClient, number: int) -> None:
+        nonlocal running
+        async with client.stream("POST", f"{address}/api/chat", json={**story, "seed": number}) as response:
+            response.raise_for_status()
+            async for line in response.aiter_lines():
+                tokens[number] += line.startswith('data: {"type":"token"')
+        running -= 1
+
+    limits = httpx.Limits(max_connections=CHATS + 8)
+    async with httpx.AsyncClient(timeout=300, limits=limits) as client:
+        begin = time.perf_counter()
+        chats = [asyncio.create_task(chat(client, number)) for number in range(CHATS)]
+        while running:
+            await asyncio.sleep(0.02)
+            asked = time.perf_counter()
+            (await client.get(f"{address}/health")).raise_for_status()
+            if running == CHATS and all(tokens):
+                milliseconds.append(1000 * (time.perf_counter() - asked))
+        await asyncio.gather(*chats)
+        return milliseconds, tokens, time.perf_counter() - begin
+
+
+def bench_server() -> None:
+    """Measure how soon the server says that it is well while it writes 32 answers of the shipped model."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = ["--source=shipped", f"--port={port}", "--tokens-per-minute=0", "--deadline=600", "--threads=1"]
+    command = [sys.executable, "-m", "scripts.chat_web", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            if not any(line.startswith("ready") for line in server.stdout):
+                raise SystemExit("the server does not start")
+            milliseconds, tokens, seconds = asyncio.run(load(f"http://127.0.0.1:{port}"))
+        finally:
+            server.terminate()
+    *_, late = statistics.quantiles(milliseconds, n=20)
+    print(f"\n{CHATS} chats at once with the shipped model, {len(milliseconds)} questions about the server's health")
+    print(f"  answered within{statistics.median(milliseconds):10,.0f} ms (half of them)")
+    print(f"  {'':15}{late:10,.0f} ms (95 of 100; the aim is {HEALTH_AIM_MS})")
+    print(f"  {'':15}{max(milliseconds):10,.0f} ms (the last one)")
+    print(f"  all chats      {sum(tokens) / seconds:10,.0f} tokens/s, the shortest {min(tokens)} tokens")
+
+
 def main() -> None:
     """Run all comparisons."""
+    if sys.argv[1:] == ["server"]:
+        bench_server()
+        return
     keep_freed_memory()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, ", end="")
     print(f"{torch.get_num_threads()} threads; medians of {ROUNDS} rounds in turn")
@@ -124,6 +189,7 @@ def main() -> None:
         bench_training(dtype)
     bench_decoding()
     bench_tokenizer()
+    bench_server()
 
 
 if __name__ == "__main__":
