@@ -638,6 +638,75 @@ def test_kill_at_any_moment_leaves_the_newest_whole(tmp_path: Path) -> None:
     assert newest > 40 and interrupted > 5, "too few kills came in the middle of a save: nothing was shown"
 
 
+EACH_CALL = """
+import os
+import shutil
+import signal
+
+from nanochat.checkpoint import damage, latest_step, list_steps, load_model, purge, step_folder
+
+CALLS = ("mkdir", "fsync", "chmod", "rename", "unlink", "rmdir")
+
+
+def die_before(number):
+    calls = iter(range(number))
+
+    def counted(real):
+        def call(*arguments, **named):
+            if next(calls, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **named)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+for step in range(1, 4):
+    state.step = step
+    save_checkpoint(state, folder / "before")
+state.step = 4
+new_ones, halves, number = [], 0, 0
+while True:
+    shutil.copytree(folder / "before", folder / "run")
+    child = os.fork()
+    if child == 0:
+        die_before(number)
+        save_checkpoint(state, folder / "run", keep=keep)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    steps = list_steps(folder / "run")
+    whole = [step for step in steps if not damage(step_folder(folder / "run", step))]
+    assert whole == steps and steps[-1] >= 3 and len(steps) >= keep, (number, steps, whole)
+    assert latest_step(folder / "run") == steps[-1]
+    load_model(folder / "run")
+    new_ones.append(steps[-1])
+    halves += any(name.startswith(".tmp-") for name in os.listdir(folder / "run"))
+    with run_lock(folder / "run"):
+        purge(folder / "run", keep)
+    kept = [f"step_{step:06d}" for step in steps[-keep:]]
+    assert sorted(os.listdir(folder / "run")) == [".lock", *kept], os.listdir(folder / "run")
+    shutil.rmtree(folder / "run")
+    number += 1
+    if status == 0:
+        break
+    assert os.WTERMSIG(status) == signal.SIGKILL
+assert new_ones == sorted(new_ones)
+print(halves, new_ones.count(3), new_ones.count(4))
+"""
+
+
+def test_kill_before_each_call_to_the_system_leaves_the_newest_whole(tmp_path: Path) -> None:
+    """Rows 28 and 33: a save that purges two steps is killed before each call that changes the disk, in turn."""
+    with start(EACH_CALL, tmp_path, 1, 2) as process:
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    halves, without, with_it = map(int, output.split())
+    assert without > 8, "the new step has no name until its four files are on the disk"
+    assert with_it > 12 and halves > 16, "each of the two purged steps takes a rename, four files and a folder"
+
+
 # The folder: rows 25 and 26 ----------------------------------------------------------------------------------
 
 

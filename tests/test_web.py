@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import doctest
 import json
 import logging
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -14,7 +16,6 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -57,7 +58,7 @@ def served() -> Served:
     return Served(model, tokenizer, "taught by heart", tuple(CHATS)[:3])
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(served: Served, limits: Limits | None = None, **more: object) -> Iterator[tuple[str, server.Chat]]:
     """Serve on a free port in a thread; give the address and the state behind it."""
     app = create_app(served, limits or Limits(tokens_per_minute=0), **more)
@@ -357,8 +358,9 @@ def test_roles_and_contents(here: tuple[str, server.Chat], messages: list, statu
         ([user("a"), reply("b")] * 1_000, 422),
         ([user("x" * 1_000_000)], 413),
         ([user("x" * 100_000)], 400),
+        ([user("🙂" * 8_000)], 400),
     ],
-    ids=["10,000 messages", "2,000 messages", "1 MB", "100 kB"],
+    ids=["10,000 messages", "2,000 messages", "1 MB", "100 kB", "8,000 emoji"],
 )
 def test_what_is_too_long_is_refused_before_it_is_tokenized(
     here: tuple[str, server.Chat], messages: list, status: int, monkeypatch: pytest.MonkeyPatch
@@ -417,6 +419,24 @@ def test_numbers_beyond_all_bounds(here: tuple[str, server.Chat]) -> None:
             assert found.status_code == status
         found = httpx.post(here[0] + path, json=body("Hi", max_tokens=512))
         assert found.status_code == 400 and "512" in found.text
+
+
+def test_a_head_without_end_is_not_read_to_its_end(here: tuple[str, server.Chat], served: Served) -> None:
+    """The bound is one of h11; another reader of HTTP that may be installed has none, so that one is not taken."""
+    config = uvicorn_config(create_app(served), Limits())
+    config.load()
+    assert config.http_protocol_class.__name__ == "H11Protocol"
+    address, _ = here
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as line:
+        sent, said = 0, b""
+        with contextlib.suppress(ConnectionError):
+            line.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+            while sent < 50_000_000 and not select.select([line], [], [], 0)[0]:
+                sent += line.send(b"x" * 10_000)
+            said = line.recv(100)
+    assert sent < 50_000_000 and (not said or said.startswith(b"HTTP/1.1 400")), said
+    assert httpx.get(address + "/health").status_code == 200
 
 
 def raw_request(address: str, text: bytes) -> bytes:
@@ -491,16 +511,18 @@ def test_openai_client_raises_what_a_stream_ends_with(
 def test_nothing_can_be_written_into_the_log(here: tuple[str, server.Chat], caplog: pytest.LogCaptureFixture) -> None:
     """Row 53: one printable line for each request, without what was said in it."""
     address, _ = here
-    caplog.set_level(logging.INFO, "nanochat.web")
+    caplog.set_level(logging.INFO)
     fake = "\r\n2026 FAKE \x1b[31m\u202e"
     stream(address, body("private words" + fake, max_tokens=1))
     httpx.post(address + "/v1/chat/completions", json={fake: fake})
     httpx.get(address + "/" + fake.encode().hex(), headers={"x-forwarded-for": "FAKE", "user-agent": "FAKE"})
     raw_request(address, b"GET /%0d%0a2026%20FAKE%1b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert eventually(lambda: sum(record.name == "nanochat.web" for record in caplog.records) >= 4)
-    lines = [record.getMessage() for record in caplog.records if record.name == "nanochat.web"]
+    # Whoever writes it: also the libraries below, which are told not to.
+    lines = [record.getMessage() for record in caplog.records]
     assert all(line.isprintable() and line.isascii() for line in lines), lines
     assert not any("private" in line for line in lines)
+    lines = [record.getMessage() for record in caplog.records if record.name == "nanochat.web"]
     assert all(re.match(r"[0-9a-f]{12} 127\.0\.0\.1 (GET|POST) /", line) for line in lines), lines
 
 

@@ -742,6 +742,7 @@ def uvicorn_config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     """Return the settings of uvicorn: its own log stays off, since :class:`nanochat.web.guard.Guard` writes one."""
     return uvicorn.Config(
         app,
+        http="h11",  # the other one that may be installed sets no bound to the head of a request
         log_config=None,
         access_log=False,
         server_header=False,
