@@ -138,7 +138,7 @@ def what_counts() -> str:
     check(rest, given, "what does not count, put together")
     return (
         "What counts are the assistant's words, the calculation that it asks for with both marks around it, and the "
-        "mark that ends its turn; the user's words, the marks that open a turn, and what the calculator gave back do "
+        "mark that ends its turn. The user's words, the marks that open a turn, and what the calculator gave back do "
         "not count."
     )
 
@@ -202,10 +202,11 @@ def users_words() -> str:
     check.above(before[0], 4.0, "the surprise at answers before")
     check.below(after[0], 2.2, "the surprise at answers after")
     check.above(after[1], before[1] + 0.4, "the surprise at the user's words after training on answers alone")
+    check.below(with_all[0], 2.4, "the surprise at answers after training on everything")
     check.below(with_all[1], 2.2, "the surprise at the user's words after training on everything")
     return (
         "Training on the answers alone takes the surprise at new answers from above 4 nats to about 2, while the "
-        "surprise at the user's words rises; with everything counted, that falls to about 2 as well."
+        "surprise at the user's words rises. With everything counted, both fall to about 2."
     )
 
 
@@ -245,10 +246,12 @@ def packing() -> str:
     while loader.epoch == 0:
         inputs, _ = loader.next_batch()
         seen += int((inputs == talk.tokenizer().special("<|user_start|>")).sum())
+    room = inputs.size(1) + 1
     check(loader.left_out, 0, "no chat is left out")
+    check.close(loader.empty_share, 1 - loader.n_tokens / (rows * room), "the room that stays empty", abs=1e-9)
     check.true(abs(seen - len(chats)) <= 20, "about every chat is handed out once, up to the last batch")
     return (
-        f"Our {len(chats):,} chats fill {rows} rows of {pupil.CONTEXT} tokens; "
+        f"Our {len(chats):,} chats fill {rows} rows of {room} tokens; "
         f"{loader.empty_share:.1%} of the room stays empty."
     )
 

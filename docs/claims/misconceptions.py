@@ -135,9 +135,8 @@ def no_plan() -> str:
     rest = bench.writer().generate([5, 6, *half], max_tokens=10, **settings)[0]
     check([*half, *rest], whole, "both halves together")
     return (
-        f"Stop an engine after {len(half)} tokens and hand the row to another that has never seen it: it goes on "
-        "with the "
-        f"same {len(rest)} tokens with which the first would have gone on."
+        f"Stop an engine at temperature 0 after {len(half)} tokens, and hand the row to another that has never seen "
+        f"it: it writes the same {len(rest)} tokens that the first would have written."
     )
 
 

@@ -166,7 +166,7 @@ def memory() -> str:
     check(alone.averages > alone.weights, True, "the averages are the largest item")
     return (
         f"With {alone.averages / 1e9:.2f} billion bytes, the averages of a model of depth 20 take more room than its "
-        f"weights with {alone.weights / 1e9:.2f}; among 8 processes the fullest holds {eight.averages / 1e9:.2f} "
+        f"weights with {alone.weights / 1e9:.2f}. Among 8 processes the fullest holds {eight.averages / 1e9:.2f} "
         "billion of them."
     )
 
@@ -213,8 +213,8 @@ def saved() -> str:
     check.below(far, 1e-4 * whole.history[-1].loss, "the run goes on as if one process had trained from the start")
     return (
         f"The first process remembers {len(own)} parameters, and the checkpoint of both holds the averages of all "
-        f"{len(kept)}; one process that takes it up after 2 steps has the loss of one that was alone from the start at "
-        f"step {again.step}, to within a ten-thousandth."
+        f"{len(kept)}. One process that takes it up after 2 steps has, at step {again.step}, the loss of one that was "
+        "alone from the start, to within a ten-thousandth."
     )
 
 

@@ -162,8 +162,8 @@ def pushes() -> str:
     check.close(z.grad[0, 0, 0].item(), -A * (1 - p), "the slope at the score of the chosen token", abs=1e-6)
     check.close(z.grad[0, 0, 1].item(), A * 0.5, "the slope at another token's score", abs=1e-6)
     return (
-        "The score of a token that was chosen with probability $p$ is pushed with a force of $A_i \\cdot (1 - p)$, and "
-        "$A_i$ is the same for all tokens of a try, whether it is short or long."
+        "The score of a token that was chosen with probability $p$ is pushed with a force of $A_i \\cdot (1 - p)$. The "
+        "advantage $A_i$ is the same for all tokens of a try, whether it is short or long."
     )
 
 

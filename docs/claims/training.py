@@ -404,9 +404,9 @@ def waking_up() -> str:
     check(seen[1], {"embed", "head"} | writers, "at the second step the matrices that write to the stream follow")
     check(seen[2], everything, "at the third step all have one")
     return (
-        "At the first step only the head has a gradient that is not zero; at the second, the embedding and the "
+        "At the first step only the head has a gradient that is not zero. At the second, the embedding and the "
         "matrices that write to the "
-        "stream have one too; from the third on, every matrix has."
+        "stream have one too. From the third on, every matrix has."
     )
 
 
@@ -510,7 +510,7 @@ def counting() -> str:
     check.above(sum(losses[-5:]) / 5, pairs, "after the last step it does not yet beat the second")
     return (
         "A guesser who knows nothing but how common each token is in the stories has a loss of "
-        f"{alone:.1f}, and by step 10 the pupil is below that; one who knows for each token how often each other "
+        f"{alone:.1f}, and by step 10 the pupil is below that. One who knows for each token how often each other "
         f"follows it has {pairs:.1f}, and after {len(losses)} steps the pupil is still above that."
     )
 
@@ -751,7 +751,7 @@ def measured_by_heart() -> str:
     check.below(own, 0.6, "the four stories are nearly known by heart")
     check.above(others, best + 0.25, "other stories became harder again")
     return (
-        f"After {steps} steps on four stories, the pupil needs less than 0.6 bits for a byte of those four; for other "
+        f"After {steps} steps on four stories, the pupil needs less than 0.6 bits for a byte of those four. For other "
         "stories it needs about "
         f"{others:.0f} bits, more than it needed early in the training."
     )
@@ -800,7 +800,7 @@ def trap() -> str:
     check.above(small.bits_per_byte, large.bits_per_byte + 1, "and needs far more bits for each byte")
     return (
         f"After the same {trials.TRAP_STEPS} steps the pupil with 320 tokens has the lower loss, by more "
-        "than 0.3 nats a token, and yet it needs over one bit more "
+        "than 0.3 nats a token. Yet it needs over one bit more "
         "for each byte than the pupil with 1,024 tokens."
     )
 

@@ -179,7 +179,8 @@ def whole_chat() -> str:
     check(alone[0], alone[1], "the question alone is read alike before and after")
     return (
         f"A second question travels with all {len(FIRST)} messages of the chat, and the model reads "
-        f"{start['prompt_tokens']} tokens; sent alone, it reads {len(alone[0])}, the same {len(alone[0])} as if "
+        f"{start['prompt_tokens']} tokens. Sent alone, the question makes it read {len(alone[0])}, the same "
+        f"{len(alone[0])} as if "
         "nobody "
         "had ever asked before."
     )
@@ -387,7 +388,7 @@ def panel() -> str:
     check.below(min(event["chosen"]["own"] for event in chosen), 0.9, "the model is not, at one place at least")
     (count,) = counts
     return (
-        f"The page gets {count} candidates for each token that the model chose, and none for one that was forced; at "
+        f"The page gets {count} candidates for each token that the model chose, and none for one that was forced. At "
         "temperature 0 the chosen one is drawn with 1, whatever the model gave it."
     )
 

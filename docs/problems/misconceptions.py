@@ -17,7 +17,7 @@ def four_sides() -> Problem:
     return Problem(
         "A text consists of the throws of a fair die with four sides. What is the lowest loss, in nats, that any "
         "model can "
-        "have on new throws? ($\\log 2 = 0.69$; two decimals will do.)",
+        "have on new throws? ($\\log 2 = 0.693$; two decimals will do.)",
         round(loss, 2),
         (
             "Each side has a probability of $0.25$, and no model can know more.",
