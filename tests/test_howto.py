@@ -145,11 +145,8 @@ def test_every_page_is_listed_and_complete() -> None:
     assert sorted(listed) == PAGES == sorted(EXPECTED)
     for page in PAGES:
         text = (HOWTO / f"{page}.md").read_text(encoding="utf-8")
-        assert (
-            "\n**You get** " in text
-            and "\n## What can go wrong\n" in text
-            and "You should see" in text + "You should see"
-        )
+        for part in ("\n**You get** ", "\n## You should see\n", "\n## What can go wrong\n"):
+            assert text.count(part) == 1, (page, part)
         assert re.findall("^# ", re.sub("```.*?```", "", text, flags=re.DOTALL), re.MULTILINE) == ["# "]
 
 
