@@ -373,6 +373,18 @@ NOTATION = """# Notation
 """
 WORDS = """# Words
 
+Any $x$.
+
+## Another
+
+```{letters}
+x: a thing
+```
+
+Now $x$.
+
+## Things
+
 :::{glossary}
 thing
 : What there is \\<here>. And more.
@@ -443,6 +455,8 @@ def test_a_small_site_end_to_end(tmp_path: Path) -> None:
     assert 'href="nanomath/notation.html#sym-ex" title="input: what goes in"' in page
     assert 'id="sym-ex"' in toy.page("nanomath/notation.html")
     assert 'title="What there is &lt;here&gt;. And more."' in page and "words.html#term-thing" in page
+    tips = re.findall('nc-sym.*? title="([^"]*)"', toy.page("words.html"))
+    assert tips == ["input: what goes in", "here: a thing"]
     assert toy.page("words.html").count("<dd>") == 2 and 'id="term-thing-two"' in toy.page("words.html")
     assert 'class="eqno">(1)' in page
     assert page.count('role="img"') == 1 and "<title" in page and "It is 3 long" in page
@@ -462,7 +476,7 @@ def test_a_small_site_end_to_end(tmp_path: Path) -> None:
     (toy.source / "words.md").write_text(WORDS + "\nHere is $y$.\n", encoding="utf-8")
     for _ in range(2):
         status, said = toy.build()
-        assert status != 0 and "no meaning for y" in said and "words.md:12" in said
+        assert status != 0 and "no meaning for y" in said and f"words.md:{WORDS.count(chr(10)) + 2}" in said
     (toy.source / "words.md").write_text(WORDS, encoding="utf-8")
     (tmp_path / "toy_number.py").write_text("NUMBER = -1\n", encoding="utf-8")
     for _ in range(2):

@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 
 from docs._ext import guides
+from docs._ext import symbols as symbols_of_site
+from docs._ext.math import place_links
 from docs._ext.pictures import load as load_picture
 from docs._ext.problems import load as load_problem
 from docs._ext.project import Project
 from docs._ext.single_file import Flattener
+from docs._ext.symbols import SymbolTable
 
 PROJECT = Project(Path(__file__).resolve().parents[1])
 FOLDER = PROJECT.docs / "nanomath"
@@ -109,6 +114,54 @@ def test_the_guide_in_one_file_has_the_tables_of_symbols() -> None:
     page = Flattener(PROJECT).page("nanomath/notation")
     missing = [symbol["key"] for symbol in SYMBOLS if f"| {symbol['name']} | {symbol['say']} |" not in page]
     assert not missing, f"the tables of NANOMATH.md lack {missing}"
+
+
+# ---- letters that mean something else in one section ----
+
+TABLE = SymbolTable.load(FOLDER / "symbols.toml")
+HERE = re.compile(r"^(`{3,}|:{3,})\{letters\}\n(.*?)^\1", re.M | re.S)
+
+
+def test_a_section_can_give_a_letter_another_meaning() -> None:
+    inner = nodes.section("", nodes.math("", "x"), nodes.comment("", letters=TABLE.meanings(["x: a lone number"])))
+    coins = TABLE.meanings(["x: the coins of five friends", "n: how many they are"])
+    said = nodes.comment("", letters=coins)
+    outer = nodes.section("", nodes.math("", "x"), said, nodes.paragraph("", "", nodes.math("", "n")), inner)
+    page = new_document("page")
+    page += [outer, nodes.section("", nodes.math("", "x"))]
+    symbols_of_site._spread(None, page)
+    first, second, within, beyond = page.findall(nodes.math)
+    assert not list(page.findall(nodes.comment)) and "letters" not in beyond
+    assert first["letters"] == second["letters"] == coins
+    assert within["letters"] == {**coins, "input": "a lone number"}
+    link = '<a href="sym:input">x</a>'
+    assert 'title="here: the coins of five friends"' in place_links(link, TABLE, "notation.html", first["letters"])
+    assert f'title="{TABLE.symbols["input"].tip}"' in place_links(link, TABLE, "notation.html", beyond.get("letters"))
+
+
+@pytest.mark.parametrize("line", ["x", "x:", ": a list", "x y: two", r"\aleph: unknown", "2: a number"])
+def test_a_meaning_that_cannot_be_read_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="letters: "):
+        TABLE.meanings([line])
+    with pytest.raises(ValueError, match="two meanings here"):
+        TABLE.meanings(["x: one", "x: another"])
+
+
+def test_letters_that_are_given_a_meaning_are_used_where_it_holds() -> None:
+    found, idle = 0, []
+    for path in PROJECT.pages():
+        text = path.read_text(encoding="utf-8")
+        head, *parts = re.split(r"^(?=## )", text, flags=re.M)
+        for part in (head, *parts):
+            for block in HERE.finditer(part):
+                scope = text if part is head else part
+                formulas = [match[1] or match[2] for match in MATHS.finditer(scope)]
+                used = {key for formula in formulas for key in TABLE.mark(formula).keys}
+                here = TABLE.meanings(block[2].splitlines())
+                found += len(here)
+                idle += [f"{path.name}: {key}" for key in here if key not in used]
+                assert block[0] not in Flattener(PROJECT).page(PROJECT.docname(path))
+    assert found >= 5 and not idle, f"no formula of the section uses {idle}"
 
 
 # ---- arithmetic that is written as mathematics ----

@@ -511,7 +511,7 @@ def _text_lines(series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: 
         if len(points) > 9:
             few = [points[round(k * (len(points) - 1) / 8)] for k in range(9)]
         out.append(" ".join(filter(None, [name, f"({y} by {x})" if x and y else y or x])).strip() or "curve")
-        heads, values = [f"{a:.4g}" for a, _ in few], [f"{b:.4g}" for _, b in few]
+        heads, values = [f"{a + 0.0:.4g}" for a, _ in few], [f"{b + 0.0:.4g}" for _, b in few]  # minus zero is zero
         wide = [max(len(a), len(b)) for a, b in zip(heads, values, strict=True)]
         for mark, row in (("x", heads), ("y", values)):
             out.append(f"  {mark} " + " ".join(_fill(w, n, ">") for w, n in zip(row, wide, strict=True)))
@@ -529,8 +529,8 @@ def number_line(points: Mapping[str, float], low: float, high: float, note: str 
 
     >>> print(number_line({"a": 1, "b": 3}, 0, 4).text)
     0 .......... 4
-    a = 1
-    b = 3
+    a at 1
+    b at 3
     """
     _need(low < high, f"a number line from {low} to {high} has no length: low must be below high")
     outside = [name for name, value in points.items() if not low <= value <= high]
@@ -564,7 +564,7 @@ def number_line(points: Mapping[str, float], low: float, high: float, note: str 
         shapes.append(label(WIDTH / 2, y + 36, note, SMALL, "muted"))
     text = [
         f"{low:g} .......... {high:g}",
-        *(f"{name} = {value:g}" for name, value in order),
+        *(name if name.replace("−", "-") == f"{value:g}" else f"{name} at {value:g}" for name, value in order),
         *([note] if note else []),
     ]
     return Drawing("".join(shapes), y + (46 if note else 26), "\n".join(text))

@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,12 @@ def arrange(tex: str) -> str:
     return tex
 
 
-def place_links(rendered: str, table: SymbolTable, notation_url: str) -> str:
-    """Turn ``sym:KEY`` into links to the table of symbols that carry the meaning."""
+def place_links(rendered: str, table: SymbolTable, notation_url: str, here: Mapping[str, str] | None = None) -> str:
+    """Turn ``sym:KEY`` into links to the table of symbols that carry the meaning, which is another one ``here``."""
 
     def link(match: re.Match[str]) -> str:
         symbol = table.symbols[html.unescape(match[2])]
-        tip = html.escape(symbol.tip)
+        tip = html.escape(f"here: {here[symbol.key]}" if here and symbol.key in here else symbol.tip)
         classes = (match[1] or ' class=""')[8:-1]  # KaTeX needs its own classes for the spacing of scripts
         return f'<a class="{f"nc-tip nc-sym {classes}".strip()}" href="{notation_url}#sym-{symbol.key}" title="{tip}"'
 
@@ -134,7 +135,8 @@ def _renderer(app: Any) -> Renderer:
     return app.nano_katex
 
 
-def _html(translator: Any, tex: str, display: bool) -> str:
+def _html(translator: Any, node: nodes.math | nodes.math_block) -> str:
+    tex, display = node.astext(), isinstance(node, nodes.math_block)
     builder = translator.builder
     app = builder.app if hasattr(builder, "app") else builder._app
     rendered, wrong = _renderer(app).render(tex, display)
@@ -144,13 +146,13 @@ def _html(translator: Any, tex: str, display: bool) -> str:
     url = ""
     if builder.current_docname != notation:
         url = builder.get_relative_uri(builder.current_docname, notation)
-    return place_links(rendered, table_of(app), url)
+    return place_links(rendered, table_of(app), url, node.get("letters"))
 
 
 def visit_math(translator: Any, node: nodes.math) -> None:
     """Write a formula within a line."""
     translator.body.append('<span class="math notranslate nohighlight">')
-    translator.body.append(_html(translator, node.astext(), display=False) + "</span>")
+    translator.body.append(_html(translator, node) + "</span>")
     raise nodes.SkipNode
 
 
@@ -162,7 +164,7 @@ def visit_math_block(translator: Any, node: nodes.math_block) -> None:
         translator.body.append(f'<span class="eqno">({number})')
         translator.add_permalink_ref(node, _("Link to this equation"))
         translator.body.append("</span>")
-    translator.body.append(_html(translator, node.astext(), display=True) + "</div>\n")
+    translator.body.append(_html(translator, node) + "</div>\n")
     raise nodes.SkipNode
 
 

@@ -28,7 +28,7 @@ FRONT = "guides"
 """The page that becomes README_GUIDES.md; the home page where there is none."""
 PRINTED = "print"
 """Where the pages to print lie."""
-DROPPED = frozenset("toctree contents include raw eval-rst references only index grid".split())
+DROPPED = frozenset("toctree contents include raw eval-rst references only index grid letters".split())
 _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,}|:{3,})\s*(?:\{([\w:-]+)\}\s*(.*)|(.*))$")
 _SPAN_OR_ROLE = re.compile(r"(\{[\w:+-]+\})?(`+)(?!`)(.+?)(?<!`)\2(?!`)", re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)")

@@ -3,7 +3,7 @@ r"""Symbols: every letter of every formula has one meaning, written down once.
 ``docs/nanomath/symbols.toml`` holds them. :class:`SymbolTable` reads a formula token by token, looks for the
 longest registered symbol at each place and wraps it in ``\href{sym:KEY}{...}``, which KaTeX turns into a
 link. What is a letter, a Greek letter, an operator or a named function and is not registered is reported: such a
-formula stops the build.
+formula stops the build. Where a section uses a letter for something else, ``{letters}`` says so.
 
 The upper part of this file knows nothing of Sphinx.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,23 @@ class SymbolTable:
         marked.tex = "".join(out)
         return marked
 
+    def meanings(self, lines: Iterable[str]) -> dict[str, str]:
+        """Read what letters mean in one section, a line each: ``x: the coins of five friends, a list``.
+
+        Returns:
+            The key of each letter and what it means there.
+        """
+        here = {}
+        for line in filter(str.strip, lines):
+            tex, _, meaning = (part.strip() for part in line.partition(":"))
+            marked = self.mark(tex)
+            if not meaning or marked.unknown or len(marked.keys) != 1:
+                raise ValueError(f"letters: {line.strip()!r} is not one symbol of symbols.toml, a colon and a meaning")
+            if marked.keys[0] in here:
+                raise ValueError(f"letters: {tex} has two meanings here; keep one")
+            here[marked.keys[0]] = meaning
+        return here
+
     def _match(self, tokens: list[str], start: int) -> tuple[int, Symbol | None]:
         """Return the end and the symbol of the longest match at a place."""
         best: tuple[int, Symbol | None] = (start, None)
@@ -292,11 +310,33 @@ def _load(app: Any, config: Any) -> None:
     config.nano_symbols_digest = app.nano_symbols.digest
 
 
+def _spread(app: Any, doctree: Any) -> None:
+    """Tell the formulas of a section what its letters mean there; an inner section comes after and wins."""
+    from docutils import nodes
+
+    for said in [one for one in doctree.findall(nodes.comment) if "letters" in one]:
+        for formula in said.parent.findall(lambda one: isinstance(one, nodes.math | nodes.math_block)):
+            formula["letters"] = {**formula.get("letters", {}), **said["letters"]}
+        said.parent.remove(said)
+
+
 def setup_symbols(app: Any) -> None:
-    """Add the table of symbols: ``{symbol-table} letters`` prints the rows of one group."""
+    """Add ``{symbol-table} model``, the rows of one group, and ``{letters}``, which gives letters a meaning here."""
     from docutils import nodes
     from sphinx import addnodes
     from sphinx.util.docutils import SphinxDirective
+
+    class LettersDirective(SphinxDirective):
+        """What letters mean in the formulas of the section around it: a line each, ``x: the coins, a list``."""
+
+        has_content = True
+
+        def run(self) -> list[nodes.Node]:
+            try:
+                here = table_of(self.env.app).meanings(self.content)
+            except ValueError as error:
+                raise self.error(str(error)) from error
+            return [nodes.comment("", letters=here)]
 
     def row(*cells: nodes.Node, **attributes: Any) -> nodes.row:
         return nodes.row("", *(nodes.entry("", cell) for cell in cells), **attributes)
@@ -339,3 +379,5 @@ def setup_symbols(app: Any) -> None:
     app.add_config_value("nano_notation", "nanomath/notation", "html", [str])
     app.connect("config-inited", _load)
     app.add_directive("symbol-table", SymbolTableDirective)
+    app.add_directive("letters", LettersDirective)
+    app.connect("doctree-read", _spread)

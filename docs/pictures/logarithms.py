@@ -141,7 +141,7 @@ def two_units() -> Picture:
     for value in range(3):
         x = left + width * value / math.log(2) / top
         shapes.append(path([(x, 78), (x, 86)], "amber", 2))
-    text = "\n".join(f"{value} bits = {value * math.log(2):.2f} nats" for value in bits)
+    text = "\n".join(f"{value} {'bit' if value == 1 else 'bits'} = {value * math.log(2):.2f} nats" for value in bits)
     return Drawing("".join(shapes), 112, text).picture(
         alt="Two scales, one above the other. Each number of bits stands above the same surprise in nats.",
         caption=f"The same surprises on two scales: one bit is {math.log(2):.2f} nats, four bits are "

@@ -1,4 +1,4 @@
-"""The picture of the page on notation."""
+"""The pictures of the page on notation."""
 
 from __future__ import annotations
 
@@ -33,4 +33,23 @@ def taken_apart() -> Picture:
         "the same without its minus.",
         caption=f"The formula from the inside out, for three tokens. Each sign is one step, and the last one gives "
         f"{loss:.2f}.",
+    )
+
+
+def one_step() -> Picture:
+    """A weight takes one step of training, letter by letter."""
+    weight, rate, slope = 2.0, 0.1, 3.0
+    step = rate * slope
+    drawing = flow(
+        [
+            [Box(f"w = {weight:g}", "weight", "amber"), Box(f"η = {rate:g}", "rate"), Box(f"g = {slope:g}", "slope")],
+            Box(f"η g = {step:.1f}", "how far it goes"),
+            Box(f"w − η g = {weight - step:.1f}", "the new w", "violet"),
+        ],
+        ["eta times g", "w minus that"],
+    )
+    return drawing.picture(
+        alt="Three boxes with the letters w, eta and g and a number each. Below them eta times g, then w minus that.",
+        caption=f"One step, letter by letter: {rate:g} times {slope:g} is {step:.1f}, and {weight:g} minus that is "
+        f"{weight - step:.1f}. The weight moves by a tenth of its slope.",
     )

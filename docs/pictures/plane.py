@@ -21,6 +21,8 @@ class Arrow:
     """Where it begins."""
     beside: bool = False
     """Its name stands beside its middle, on the right of one who walks along it, and not at its tip."""
+    short: float = 0.0
+    """The share that the drawing leaves out at the tip, so as not to cover what stands there."""
 
 
 def plane(
@@ -61,7 +63,8 @@ def plane(
         shapes.append(path([place(start), place(end)], "muted", 1.2, "4 3"))
     text = []
     for name, one in arrows.items():
-        shapes.append(arrow(*place(one.start), *place(one.end), one.ink))
+        drawn = tuple(b + one.short * (a - b) for a, b in zip(one.start, one.end, strict=True))
+        shapes.append(arrow(*place(one.start), *place(drawn), one.ink))
         tip = place(one.end)
         away = math.atan2(one.end[1] - one.start[1], one.end[0] - one.start[0])
         half = 4.2 * len(name)

@@ -19,7 +19,7 @@ def ant_on_circle() -> Picture:
         {
             "the ant": Arrow((across, up), "violet"),
             "cosine": Arrow((across, 0), "accent", beside=True),
-            "sine": Arrow((across, up * 0.97), "amber", (across, 0), beside=True),
+            "sine": Arrow((across, up), "amber", (across, 0), short=0.03, beside=True),
         },
         (-1.3, 1.9),
         (-1.2, 1.2),

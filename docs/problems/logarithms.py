@@ -30,17 +30,18 @@ def product() -> Problem:
 
 
 def two_coins() -> Problem:
-    """Surprise in bits."""
-    answer = int(-math.log2(1 / 32))
+    """The surprises of several coins."""
+    one, answer = round(math.log(2), 3), round(-math.log(1 / 32), 2)
     return Problem(
-        "Five fair coins all show heads. How surprising is that, in bits?",
+        "Five fair coins all show heads. How surprising is that? (two decimals, with the natural logarithm)",
         answer,
         [
-            "Each coin has the probability one half, which is a surprise of one bit.",
+            f"Each coin has the probability one half, which is a surprise of ${one}$.",
             "The surprises of things that have nothing to do with each other add up.",
-            f"$5 \\cdot 1 = {answer}$.",
+            f"$5 \\cdot {one} = {5 * one:.3f}$.",
         ],
-        unit="bits",
+        tolerance=0.006,
+        unit="nats",
     )
 
 

@@ -23,12 +23,12 @@ def read_aloud() -> Problem:
 def greek() -> Problem:
     """A Greek letter by its meaning."""
     letter = {"tau": "temperature", "eta": "learning rate", "sigma": "standard deviation"}
-    name = next(name for name, meaning in letter.items() if meaning == "learning rate")
+    name = next(name for name, meaning in letter.items() if meaning == "temperature")
     return Problem(
-        "In $w \\leftarrow w - \\eta \\, g$, one letter is the learning rate. What is the name of that letter?",
+        "In $p = \\operatorname{softmax}(z / \\tau)$, one letter is the temperature. What is the name of that letter?",
         name,
         [
-            "Aloud: w becomes w minus ..., times g. Here $w$ is a weight and $g$ its slope.",
-            f"The letter that is left is {name}, and the table above says that it stands for the learning rate.",
+            "Aloud: p is softmax of z divided by ... . Here $z$ are scores and $p$ probabilities.",
+            f"The letter that is left is {name}, and the table above says that it stands for the temperature.",
         ],
     )
