@@ -111,6 +111,24 @@ def load_reference(name: str) -> tiktoken.Encoding:
         return tiktoken.get_encoding(name)
 
 
+def count_tokens(encoding: tiktoken.Encoding) -> int:
+    """Count the tokens of a published tokenizer, special ones included.
+
+    Its ``n_vocab`` is one more than the highest number. It is larger where numbers were left out.
+
+    Args:
+        encoding: What :func:`load_reference` returned.
+
+    Returns:
+        The number of tokens.
+
+    Example:
+        >>> count_tokens(load_reference("gpt2"))
+        50257
+    """
+    return len(encoding.token_byte_values()) + len(encoding.special_tokens_set)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How short each of some tokenizers makes one text."""

@@ -13,7 +13,13 @@ import tiktoken.registry
 from nanochat import reference_tokenizers
 from nanochat.common import InputError
 from nanochat.corpora import load_corpus
-from nanochat.reference_tokenizers import REFERENCE_TOKENIZERS, compare_tokenizers, load_reference, sample_texts
+from nanochat.reference_tokenizers import (
+    REFERENCE_TOKENIZERS,
+    compare_tokenizers,
+    count_tokens,
+    load_reference,
+    sample_texts,
+)
 from nanochat.stages import main
 from nanochat.tokenizer import Tokenizer
 
@@ -40,13 +46,17 @@ def test_the_names_are_those_of_the_packages():
     assert tuple(PACKAGES) == REFERENCE_TOKENIZERS
 
 
-@pytest.mark.parametrize(("name", "n_vocab"), [("gpt2", 50257), ("cl100k_base", 100277), ("o200k_base", 200019)])
-def test_each_loads_and_round_trips(name, n_vocab, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "n_vocab", "n_tokens"),
+    [("gpt2", 50257, 50257), ("cl100k_base", 100277, 100261), ("o200k_base", 200019, 200000)],
+)
+def test_each_loads_and_round_trips(name, n_vocab, n_tokens, monkeypatch):
     needs(name)
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
     encoding = load_reference(name)
     text = "Tokenization: naïve café, 12345 and 🙂.\n"
     assert encoding.n_vocab == n_vocab
+    assert count_tokens(encoding) == n_tokens  # the others are gaps in the numbering
     assert encoding.decode(encoding.encode_ordinary(text)) == text
     assert "TIKTOKEN_CACHE_DIR" not in reference_tokenizers.os.environ
 

@@ -5,6 +5,7 @@ import importlib
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from test_howto import Copy, shrunk, stage_of
 
 from docs._ext import guides
 from docs._ext.claims import load
-from docs._ext.counting import count, made_in
+from docs._ext.counting import LISTS, count, made_in
 from docs._ext.project import Project
 from nanochat.stages.flags import parse_flags
 
@@ -23,8 +24,6 @@ PAGES = [*PROJECT.guide_pages(), *(ROOT / "docs" / f"{name}.md" for name in ("in
 AROUND = [ROOT / "docs" / "guides.md", ROOT / "README.md", ROOT / "CLAUDE.md", ROOT / "CONTRIBUTING.md"]
 
 LONGEST_PAGE, LONGEST_SENTENCE = 3300, 15
-LISTS = ("nano/glossary", "nanomath/glossary", "nanomath/notation")
-"""Pages to look things up in, which nobody reads from top to bottom."""
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -48,6 +47,14 @@ def sentences(page: Path) -> list[int]:
             if len(words) > 1:
                 lengths.append(len(words))
     return lengths
+
+
+def test_every_source_is_cited() -> None:
+    sources = tomllib.loads((ROOT / "docs" / "references.toml").read_text(encoding="utf-8"))
+    cited = {
+        key for page in PROJECT.pages() for key in re.findall(r"\{cite\}`([^`]+)`", page.read_text(encoding="utf-8"))
+    }
+    assert sources.keys() - cited == set(), "nothing rests on these: cite them or take them out"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from docs.texts import ARTICLE_ONE, alice_split
 from nanochat.common import InputError
-from nanochat.reference_tokenizers import REFERENCE_TOKENIZERS, load_reference
+from nanochat.reference_tokenizers import REFERENCE_TOKENIZERS, count_tokens, load_reference
 
 RECORD = "docs/records/reference_tokenizers.json"
 """Where the measurements are kept, from the root of the repository."""
@@ -29,7 +29,7 @@ def measure(name: str) -> dict[str, object]:
     """
     encoding = load_reference(name)
     return {
-        "vocab_size": len(encoding.token_byte_values()) + len(encoding.special_tokens_set),
+        "vocab_size": count_tokens(encoding),
         "highest": encoding.max_token_value,
         "alice": len(encoding.encode_ordinary(alice_split()[1])),
         "article_one": {language: len(encoding.encode_ordinary(text)) for language, text in ARTICLE_ONE.items()},

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanochat.common import InputError
-from nanochat.reference_tokenizers import REFERENCE_TOKENIZERS, compare_tokenizers, load_reference, sample_texts
+from nanochat.reference_tokenizers import (
+    REFERENCE_TOKENIZERS,
+    compare_tokenizers,
+    count_tokens,
+    load_reference,
+    sample_texts,
+)
 from nanochat.stages.flags import parse_flags
 from nanochat.tokenizer import Tokenizer, tokenizer_path
 
@@ -39,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     texts, missing = sample_texts()
     compared, absent = compare_tokenizers(tokenizer, texts)
     names = list(compared[0].tokens)
-    sizes = {name: tokenizer.vocab_size if name == "nanochat" else load_reference(name).n_vocab for name in names}
+    sizes = {name: tokenizer.vocab_size if name == "nanochat" else count_tokens(load_reference(name)) for name in names}
 
     print("Bytes for each token; * needs the fewest tokens.\n")
     print(f"{'':<20}{'bytes':>9}" + "".join(f"{name:>14}" for name in names))
