@@ -20,7 +20,10 @@ def words(text: str) -> list[str]:
 def mock() -> str:
     after = Counter(second for first, second in pairwise(words(alice())) if first == "Mock")
     check(list(after), ["Turtle"], "what stands after Mock")
-    return f"In *Alice* the word *Mock* occurs {after.total()} times, and *Turtle* follows it every single time."
+    return (
+        f"In *Alice* the word *Mock* occurs {after.total()} times, and *Turtle* follows it every single time, with or "
+        "without a sign behind it."
+    )
 
 
 @claim("big-said", reads=ALICE)

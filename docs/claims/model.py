@@ -141,6 +141,26 @@ def complete_start() -> str:
     )
 
 
+@claim("complete-two-zeros", about="nanochat.gpt.GPT.init_weights", killed_by="writers-start-random")
+def complete_two_zeros() -> str:
+    """Give attention two matrices of zeros in a row and train for some steps."""
+    one, steps = pupil.new(vocab_size=pupil.SMALL_VOCABULARY, rows=1, total_batch_size=pupil.CONTEXT), 5
+    with torch.no_grad():
+        for block in one.model.blocks:
+            block.attention.value.weight.zero_()
+    for _ in range(steps):
+        train.train_step(one.state)
+    for block in one.model.blocks:
+        for name in ("value", "output"):
+            weight = getattr(block.attention, name).weight
+            check(weight, torch.zeros_like(weight), f"the matrix {name} of block {block.layer + 1}")
+        check.true(bool(block.mlp.down.weight.any()), f"the matrix down of block {block.layer + 1} has moved")
+    return (
+        f"Set the matrices of the values to zero too, and after {steps} steps neither they nor the output matrices "
+        "have moved, while `down` has in every block."
+    )
+
+
 @claim("complete-size-kept", about="nanochat.gpt.GPT.init_weights", killed_by="readers-start-large")
 def complete_size_kept() -> str:
     """Send vectors of size 1 through the widening matrix of a fresh block."""

@@ -87,12 +87,32 @@ def residual_lesson() -> str:
 )
 def residual_sizes() -> str:
     """Measure what the parts of both models write."""
-    (_, *young), (_, *grown) = (list(inside.written(one).values()) for one in (True, False))
-    check.below(max(young), 1 / 3, "the loudest note of the pupil; its embedding has the size 1")
-    check.above(min(grown), 3.0, "the softest note of the trained model; its embedding has the size 1 too")
+    young, grown = inside.written(True), inside.written(False)
+    for sizes in (young, grown):
+        check.close(sizes.pop("embedding"), 1.0, "the size of the embedding", abs=0.01)
+    check.below(max(young.values()), 1 / 3, "the loudest note of the pupil")
+    check.above(min(size for name, size in grown.items() if "attention" in name), 3.0, "the softest of the attentions")
+    check.above(grown["MLP 4"], 50.0, "what the last MLP writes")
     return (
-        "Each note of the pupil is less than a third as large as its embedding; each note of the trained model is more "
-        "than three times as large."
+        "Each note of the pupil is less than a third as large as its embedding; in the trained model each attention "
+        "writes more than three times as much as the embedding, and the last MLP more than fifty times."
+    )
+
+
+@claim("residual-dark-mlp", about="nanochat.gpt.MLP.forward", killed_by="square-for-relu2", reads=shipped.WEIGHTS)
+def residual_dark_mlp() -> str:
+    """Measure what the first MLP of the trained model writes at each token."""
+    model, kept = shipped.whole()[0], []
+    inputs = inside.read()[0][:4]
+    hook = model.blocks[0].mlp.register_forward_hook(lambda *call: kept.append(bench.rms(call[2])))
+    with torch.no_grad():
+        model(inputs)
+    hook.remove()
+    check.above((kept[0] < 0.1).float().mean().item(), 0.95, "the share of tokens at which it writes next to nothing")
+    check.above(kept[0][:, 0].min().item(), 100.0, "what it writes at the mark with which a row begins")
+    return (
+        "The first MLP of the trained model writes less than a tenth of the embedding's size at more than 95 of 100 "
+        "tokens, and more than a hundred times that size at the mark with which a row begins."
     )
 
 

@@ -180,7 +180,7 @@ def letters() -> str:
     tokens = len(learned().encode(test))
     check.below(tokens, len(test) / 2.5, "tokens are far fewer than letters")
     return (
-        f"Letter by letter, the last two chapters make a row of {len(test):,}; "
+        f"Letter by letter, the last two chapters of *Alice* make a row of {len(test):,}; "
         f"cut by this chapter's tokenizer, a row of {tokens:,}."
     )
 
@@ -573,10 +573,9 @@ def dial() -> str:
     check(steps, sorted(steps, reverse=True), "each doubling saves a smaller share than the one before")
     return (
         f"With {SIZES[0]} tokens the last two chapters are {values[0]:,} tokens long, with {SIZES[1]:,} they "
-        f"are {values[1]:,}, "
-        f"with {SIZES[2]:,} they are {values[2]:,} and with {SIZES[3]:,} they are {values[3]:,}: each "
-        "doubling saves less than "
-        f"the one before, {100 * steps[0]:.0f}, {100 * steps[1]:.0f} and {100 * steps[2]:.0f} in every 100."
+        f"are {values[1]:,}, with {SIZES[2]:,} they are {values[2]:,} and with {SIZES[3]:,} they are {values[3]:,}. "
+        f"Each doubling saves less than the one before: {100 * steps[0]:.0f}, {100 * steps[1]:.0f} and "
+        f"{100 * steps[2]:.0f} in every 100."
     )
 
 
@@ -678,7 +677,7 @@ def scripts() -> str:
     check(counts[1], len(hindi.encode()), "every byte of the Hindi text is a token of its own")
     return (
         f"The article takes {counts[0]} tokens in English and {counts[1]} in Hindi, "
-        f"{counts[1] / counts[0]:.0f} times as many, "
+        f"{counts[1] / counts[0]:.1f} times as many, "
         f"though it has {len(english)} characters in the one and {len(hindi)} in the other."
     )
 

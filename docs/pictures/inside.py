@@ -171,7 +171,7 @@ def losses(young: bool, left_out: tuple[int, ...] = ()) -> tuple[float, ...]:
 
 @lru_cache(maxsize=2)
 def written(young: bool) -> dict[str, float]:
-    """The root mean square of what the embedding and each part of a model write to the stream."""
+    """The size of what the embedding and each part of a model write to the stream, at the token in the middle."""
     if young:
         model, inputs = pupil.whole().model, torch.tensor([_kept_aside()[0][:-1]])
     else:
@@ -179,7 +179,7 @@ def written(young: bool) -> dict[str, float]:
     sizes: dict[str, float] = {}
 
     def note(name: str, x: Tensor) -> None:
-        sizes[name] = x.square().mean().sqrt().item()
+        sizes[name] = bench.rms(x).median().item()
 
     hooks = []
     for number, block in enumerate(model.blocks, 1):

@@ -134,7 +134,7 @@ def onto_a_circle() -> Picture:
 
 def trained_sizes() -> Picture:
     """The stream of the trained model before each block, and what is read of it."""
-    sizes = [bench.rms(x).mean().item() for x in shipped.streams()]
+    sizes = shipped.sizes()
     read = [bench.rms(rms_norm(x)).mean().item() for x in shipped.streams()]
     parts = []
     for name, values, ink in (("the stream itself", sizes, "accent"), ("what attention reads of it", read, "green")):
@@ -142,8 +142,9 @@ def trained_sizes() -> Picture:
         parts += [title(name), bars(named, show="{:.1f}".format, top=max(sizes), ink=ink)]
     return stack(*parts, gap=8).picture(
         alt="Two groups of four bars. The stream grows from block to block; what attention reads of it does not.",
-        caption="The mean size of the vectors of the trained model while it reads stories, before each of its blocks. "
-        f"The stream grows from {sizes[0]:.1f} to {sizes[-1]:.1f}. What is read of it stays at {read[-1]:.1f}.",
+        caption="The size of the vectors of the trained model while it reads stories, before each of its blocks. At "
+        f"half of the tokens it is larger than shown, at half smaller. The stream grows from {sizes[0]:.1f} to "
+        f"{sizes[-1]:.1f}. What is read of it stays at {read[-1]:.1f}.",
     )
 
 

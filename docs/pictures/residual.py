@@ -70,9 +70,9 @@ def notebook() -> Picture:
         "line "
         "and an arrow back to a plus sign on the line. Two columns give the sizes of what they write.",
         caption="The stream, and the usual size of the numbers that each part writes to it: in the pupil, which has "
-        "two blocks and a short training behind it, and in the trained model, which has four. Both start with an "
-        f"embedding of size {grown[first]:.0f}. The pupil's loudest note has {most:.2f}, the trained "
-        f"model's {grown[loudest]:.0f}.",
+        "two blocks and a short training behind it, and in the trained model, which has four. At half of the tokens a "
+        f"note is larger than shown, at half smaller. Both start with an embedding of size {grown[first]:.0f}. The "
+        f"pupil's loudest note has {most:.2f}, the trained model's {grown[loudest]:.0f}.",
     )
 
 

@@ -132,6 +132,11 @@ def streams() -> list[Tensor]:
     return kept
 
 
+def sizes() -> list[float]:
+    """The size of the stream before each block at the token in the middle: a few tokens have far larger vectors."""
+    return [x.square().mean(dim=-1).sqrt().median().item() for x in streams()]
+
+
 def raw_scores() -> list[float]:
     """For each layer, the largest score that its queries and keys would give if they were not normalised."""
     model, largest = whole()[0], []

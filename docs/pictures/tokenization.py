@@ -107,8 +107,8 @@ def utf8() -> Picture:
         alt=f"The signs {', '.join(signs)} with their code points, and the {', '.join(map(str, sizes))} "
         "bytes that they become.",
         caption=f"Four signs and their bytes in UTF-8: {', '.join(map(str, sizes[:-1]))} and {sizes[-1]} of "
-        "them. The colour says what "
-        "each byte is; one look at a number tells which, because the three kinds use different ranges.",
+        "them. The colour says whether a byte stands alone, is the first of several or one more of them. The number "
+        "tells it too, because the three kinds use different ranges.",
     )
 
 

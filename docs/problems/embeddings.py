@@ -69,7 +69,7 @@ def rows_moved() -> Problem:
     model(row, row).backward()
     moved = int((model.embed.weight.grad != 0).any(dim=1).sum())
     return Problem(
-        f"A step of training reads a single row with the tokens {', '.join(map(str, ids))}. The vocabulary has "
+        f"A step of training reads the tokens {', '.join(map(str, ids))}. The vocabulary has "
         f"{model.config.vocab_size} tokens. How many rows of the table of embeddings get a push from it?",
         moved,
         (

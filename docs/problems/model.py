@@ -41,7 +41,7 @@ def first_loss() -> Problem:
     tokens = torch.arange(8).view(1, 8)
     loss = model(tokens, tokens).item()
     return Problem(
-        f"A new model knows ${V}$ tokens. What is its loss before the first step, in nats? ($\\ln 2 \\approx 0.693$, "
+        f"A new model knows ${V}$ tokens. What is its loss before the first step? ($\\ln 2 \\approx 0.693$, "
         f"and "
         f"${V}$ is the product of eight twos. Two decimals will do.)",
         round(loss, 2),

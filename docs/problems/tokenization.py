@@ -84,11 +84,13 @@ def worst_case() -> Problem:
     signs = 5
     size = len("क".encode())
     return Problem(
-        question=f"A tokenizer has never seen Hindi. Each of {signs} signs of Hindi has {size} bytes. How "
-        "many tokens do they "
-        "become?",
+        question=f"A tokenizer has read nothing but plain English. Each of {signs} signs of Hindi has {size} bytes. "
+        "How many tokens do they become?",
         answer=signs * size,
-        steps=["No merge applies, so each byte is one token.", f"{signs} × {size} = {signs * size}."],
+        steps=[
+            "It has no longer token for any of these bytes, so each byte is one token.",
+            f"{signs} × {size} = {signs * size}.",
+        ],
         unit="tokens",
     )
 
@@ -100,14 +102,14 @@ def first_pair() -> Problem:
     happened: list[Merge] = []
     train_bpe_python([text], 1, r"\w+", on_merge=happened.append)
     merge = happened[0]
-    ranked = counts.most_common(4)
+    ranked = counts.most_common(3)
     return Problem(
         question=f"The text is *{text}*, two words. Which two letters are merged first? (Count inside the "
-        "words. Write them as one.)",
+        "words, and leave the blank out. Write the two as one.)",
         answer=merge.token.decode(),
         steps=[
             "List the pairs of each word: *ba, an, na, an, na* and *ba, an, nd, da, an, na*.",
-            "Count: " + ", ".join(f"{a}{b} {count} times" for (a, b), count in ranked) + ".",
+            "Count: " + ", ".join(f"*{a}{b}* {count}" for (a, b), count in ranked) + ", and fewer of the others.",
             f"The most frequent is *{merge.token.decode()}*, {merge.count} times.",
         ],
     )
