@@ -21,6 +21,8 @@ import torch
 
 IGNORED = -1
 """The target of a position that does not count: the model is neither asked nor corrected there."""
+MAX_THREADS = 1024
+"""The most threads that can be asked for."""
 
 
 class InputError(ValueError):
@@ -111,8 +113,8 @@ def detect_runtime(device: str = "auto", dtype: str = "auto", threads: int | Non
     else:
         raise InputError(f"--dtype={dtype!r} is unknown: use one of auto, {', '.join(DTYPES)}")
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"--threads={threads} must be at least 1")
+        if not 1 <= threads <= MAX_THREADS:
+            raise InputError(f"--threads={threads} must be from 1 to {MAX_THREADS}")
         torch.set_num_threads(threads)
     rank, world_size, local_rank = place_among_processes()
     if chosen.type == "cuda":

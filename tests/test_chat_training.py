@@ -318,6 +318,8 @@ def test_rewards_as_a_stage_and_its_resume(base: Path, capsys: pytest.CaptureFix
         (["chat-sft", "--tasks=letters:0"], "letters:0", 2),
         (["chat-sft", "--tasks=leters"], "did you mean letters", 1),
         (["chat-sft", "--lr-scale=0"], "--lr-scale", 2),
+        (["chat-sft", "--device-batch-size=0"], "--device-batch-size=0", 2),
+        (["mid-train", "--total-batch-size=0"], "--total-batch-size=0", 2),
         (["mid-train", "--text-share=1"], "--text-share", 2),
         (["mid-train", "--source=nowhere"], "nowhere", 1),
         (["mid-train", "--run=other"], "base_train", 1),
@@ -344,6 +346,15 @@ def test_chats_that_are_all_too_long_are_one_line(base: Path, capsys: pytest.Cap
     assert main(["chat-sft", "--tasks=story-questions:20", *SMALL]) == 1
     message = capsys.readouterr().err
     assert "none of 20 chats fits" in message and message.count("\n") == 1
+
+
+def test_chats_that_are_too_long_are_counted(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Row 22, as a command: the others are learned from, and the screen says how many were left out."""
+    tasks = "--tasks=story-questions:20,letters:30"
+    assert main(["chat-sft", tasks, *SMALL, "--num-iterations=1"]) == 0
+    printed = capsys.readouterr().out
+    left_out = int(re.search(r"; (\d+) left out, longer than 96 tokens", printed)[1])
+    assert 20 <= left_out < 50 and re.search(r"^step +1  loss \d\.\d+ ", printed, re.MULTILINE), printed
 
 
 def test_the_run_keeps_its_tokenizer(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -165,7 +165,7 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     ):
         (folder / name).mkdir()
         write_parquet(folder / name / f"{name}.parquet", column)
-        files[name] = (folder / name, message)
+        files[name] = (folder / name, f"column 'text' {message}" if "holds" in message else message)
     return files
 
 

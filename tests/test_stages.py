@@ -1,5 +1,7 @@
 """The stages end to end on a folder of text, and what they say when something is wrong."""
 
+import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from nanochat.checkpoint import FILES, MANIFEST, latest_step, load_model
 from nanochat.common import InputError, Runtime
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.optim import make_optimizers
 from nanochat.stages import main
 from nanochat.stages.base_train import Settings, make_plan
 from nanochat.stages.training import describe_rates
+from nanochat.tokenizer import Tokenizer
 from nanochat.train import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,6 +86,16 @@ def test_resumed_run_prints_the_losses_of_an_unbroken_one(base: Path, capsys: py
         (["--dept=4"], "--depth"),
         (["--run=../elsewhere"], "--run"),
         (["--keep=0"], "--keep"),
+        (["--depth", "4.0"], "'4.0' is not a whole number"),
+        # A 0 is no flag that was left out, and what no number of torch holds is no surprise in the middle of a run.
+        *(
+            ([f"--{name}=0"], f"--{name}=0 must be at least 1")
+            for name in ("sequence-len", "device-batch-size", "total-batch-size", "num-iterations")
+        ),
+        (["--seed=-1"], "--seed=-1 must be at least 0"),
+        (["--seed=18446744073709551616"], "'18446744073709551616' is out of range: give at most 9223372036854775807"),
+        (["--num-iterations=1" + "0" * 400], "is out of range"),
+        (["--matrix-lr=1e39"], "'1e39' is out of range: give at most 3.4e+38"),
     ],
 )
 def test_flags_without_meaning_are_usage_errors(
@@ -102,6 +116,9 @@ def test_flags_without_meaning_are_usage_errors(
         (["--warmup-ratio=0.9"], "warmup_ratio=0.9"),
         (["--matrix-lr=-1"], "matrix_lr=-1"),
         (["--device=tpu"], "tpu"),
+        (["--n-kv-head=0"], "n_kv_head=0"),
+        (["--threads=0"], "--threads=0 must be from 1 to 1024"),
+        (["--threads=99999999999"], "--threads=99999999999"),
     ],
 )
 def test_values_without_meaning_are_one_line(
@@ -122,6 +139,33 @@ def test_output_that_cannot_be_written_is_refused_before_the_first_step(
     assert main(flags(base, "--num-iterations=2")) == 1
     captured = capsys.readouterr()
     assert str(base / "base") in captured.err and "step      1" not in captured.out
+
+
+def test_a_small_corpus_makes_a_small_model(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Row 3: the text has not enough pairs for the tokens that were asked for, and the model has no rows in reserve."""
+    assert main(flags(base, "--num-iterations=1")) == 0
+    captured = capsys.readouterr()
+    actual = Tokenizer.load(base / "tokenizer" / "tokenizer.json").vocab_size
+    assert 265 < actual < 1024 and f"vocabulary {actual}" in captured.out
+    assert load_model(base / "base" / "d1").config.vocab_size == actual
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_damaged_step_is_passed_over_and_made_anew(
+    name: str, base: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Row 28, as a command: the file is named, the step before goes on, and what was damaged is not lost."""
+    command, run = flags(base, "--num-iterations=4", "--save-every=2"), base / "base" / "d1"
+    assert main(command) == 0
+    os.truncate(run / "step_000004" / name, 10)
+    capsys.readouterr()
+    assert main(["base-eval", "--step=4"]) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert str(run / "step_000004" / name) in message and "use step 2" in message
+    assert main([*command, "--resume"]) == 0
+    assert "resuming    at step 2 of 4" in capsys.readouterr().out
+    assert str(run / "step_000004" / name) in caplog.text
+    assert latest_step(run) == 4 and len(list(run.glob("step_000004.replaced-*"))) == 1
 
 
 @pytest.mark.parametrize("run", [["--run=nothing"], []])
@@ -167,3 +211,6 @@ def test_validation_does_not_rest_on_assert(base: Path) -> None:
         [sys.executable, "-O", "-m", "scripts.base_train", "--depth=0"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 1 and "depth=0" in done.stderr
+    package = [(path, ast.parse(path.read_bytes())) for path in sorted((ROOT / "nanochat").rglob("*.py"))]
+    found = [(path, node.lineno) for path, tree in package for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    assert len(package) > 50 and not found

@@ -533,6 +533,20 @@ def test_an_error_is_one_line_without_a_traceback(tmp_path, capsys):
     assert not (tmp_path / "x.json").exists()
 
 
+@pytest.mark.parametrize("output", ["folder", "file/below.json", "loop/x.json", "/proc/nanochat/x.json"])
+def test_a_place_that_cannot_take_the_tokenizer_is_refused_before_the_training(output, tmp_path, monkeypatch, capsys):
+    """Row 25, for the tokenizer."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    before = sorted(os.listdir(tmp_path))
+    monkeypatch.setattr(Tokenizer, "train", None)
+    assert stages.main(["tok-train", "--data=pydoc", f"--output={tmp_path / output}"]) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and str(tmp_path / output) in message and "give a file" in message
+    assert sorted(os.listdir(tmp_path)) == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

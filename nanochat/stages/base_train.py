@@ -75,7 +75,7 @@ class Settings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, eval_tokens=0)
+        check_least(self, sequence_len=1, eval_tokens=0)
 
 
 def make_plan(settings: Settings, vocab_size: int, runtime: Runtime) -> Plan:

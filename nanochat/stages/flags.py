@@ -26,6 +26,10 @@ from nanochat.common import InputError
 
 Settings = typing.TypeVar("Settings")
 """The dataclass of a stage's settings."""
+LARGEST_WHOLE = 2**63 - 1
+"""The largest whole number that a flag takes: torch has no larger ones, for a seed as for a size."""
+LARGEST_NUMBER = 3.4e38
+"""The largest number that a flag takes: in the float32 of a model, what is larger is infinity."""
 
 
 def field_docs(kind: type) -> dict[str, str]:
@@ -188,15 +192,24 @@ def _reader(read: Callable[[str], object], expected: str) -> Callable[[str], obj
     return convert
 
 
+def _whole(word: str) -> int:
+    number = int(word)
+    if abs(number) > LARGEST_WHOLE:
+        raise argparse.ArgumentTypeError(f"{word!r} is out of range: give at most {LARGEST_WHOLE}")
+    return number
+
+
 def _finite(word: str) -> float:
     number = float(word)
     if not math.isfinite(number):
         raise ValueError
+    if abs(number) > LARGEST_NUMBER:
+        raise argparse.ArgumentTypeError(f"{word!r} is out of range: give at most {LARGEST_NUMBER}")
     return number
 
 
 _READERS = {
-    int: _reader(int, "a whole number"),
+    int: _reader(_whole, "a whole number"),
     float: _reader(_finite, "a finite number"),
     str: _reader(str, "a text"),
     Path: _reader(lambda word: Path(word).expanduser(), "a path"),

@@ -8,6 +8,7 @@ same number of tokens.
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,28 @@ class Counted:
                 break
 
 
+def check_output(path: Path) -> None:
+    """Refuse a place that cannot take the tokenizer, before it is trained and not after.
+
+    Args:
+        path: The file to write; its folder is made.
+
+    Raises:
+        InputError: If there is a folder in its place, or its folder cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot take the tokenizer ({error.strerror or error}): give a file in a folder that you may write "
+            f"to, with --output"
+        ) from error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, measure, save; under torchrun, the first process does it and the others have nothing to do."""
     settings = parse_flags(Settings, argv, "nanochat tok-train", __doc__)
@@ -84,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     logging.getLogger("rustbpe").setLevel(logging.WARNING)  # it reports every percent of its work
     corpus = load_corpus(settings.data)
+    path = settings.output or tokenizer_path()
+    check_output(path)
     texts = Counted(corpus.documents("train"), settings.max_characters)
 
     started = time.perf_counter()
@@ -107,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print("held out    the corpus holds nothing out, so nothing was measured")
 
-    path = tokenizer.save(settings.output or tokenizer_path())
+    tokenizer.save(path)
     print(f"saved       {path} (fingerprint {tokenizer.fingerprint[:12]})")
     if corpus.credit:
         print(f"credit      {corpus.credit}")

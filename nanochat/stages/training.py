@@ -58,6 +58,8 @@ class RunSettings(Recipe):
     """Who else is told of the measurements: none, tensorboard, or wandb."""
 
     def __post_init__(self) -> None:
+        # Elsewhere a 0 would pass for a flag that was not given.
+        check_least(self, device_batch_size=1, total_batch_size=1, num_iterations=1, seed=0)
         check_least(self, eval_every=0, save_every=0, keep=1)
         check_run_name(self.run)
 
