@@ -96,6 +96,8 @@ def open_end_is_fine() -> AbstractContextManager[object]:
 def base_goes_on() -> str:
     asked, form, _ = talk.answered(False)
     check(form, 0, "no answer of the base model has the form of an answer")
+    lengths = {len(talk.answer(pupil.whole().model, chat)) for chat in talk.new_chats()}
+    check(lengths, {talk.LONGEST}, "each went on until there was no more room")
     return (
         f"We asked the pupil {asked} questions, and it gave no answer to any: each time it talked on until we "
         "stopped it."
@@ -251,8 +253,7 @@ def packing() -> str:
     check.close(loader.empty_share, 1 - loader.n_tokens / (rows * room), "the room that stays empty", abs=1e-9)
     check.true(abs(seen - len(chats)) <= 20, "about every chat is handed out once, up to the last batch")
     return (
-        f"Our {len(chats):,} chats fill {rows} rows of {room} tokens; "
-        f"{loader.empty_share:.1%} of the room stays empty."
+        f"Our {len(chats):,} chats fill {rows} rows of {room} tokens; {loader.empty_share:.1%} of the room stays empty."
     )
 
 

@@ -327,7 +327,10 @@ def infer_room() -> str:
     writer, prompt = bench.writer(), list(range(1, 13))
     context = writer.model.config.sequence_len
     room = context - len(prompt)
+    calls: list[int] = []
+    writer.model.register_forward_pre_hook(lambda *_: calls.append(1))
     check.raises(InputError, lambda: writer.stream(prompt, max_tokens=room + 1), "one more is refused")
+    check(calls, [], "calls of the model until then")
     written = len(writer.generate(prompt, stop=())[0])
     check(written, room, "written until the context is full")
     return (
