@@ -47,7 +47,8 @@ for merge in [*merges[:12], *merges[99:1500:200]]:
 
 # %%
 # No merge can be more frequent than the one before it, since the most frequent always goes first. That is worth
-# checking, because it is what makes the numbers of the tokens meaningful: a small number is a common piece.
+# checking, because it is what makes the numbers of the tokens meaningful: a small number is a common piece. On both
+# scales of the picture, each labelled mark is ten times the one before it.
 
 from itertools import pairwise
 
@@ -225,7 +226,7 @@ Rows(
 # ---------------------------------
 # A good tokenizer says the same text in fewer tokens: more bytes in each. We measure on the held-out documents, which
 # no tokenizer here has learned from. Each doubling of the vocabulary costs the model twice as many rows in two of its
-# matrices, and buys less than the doubling before.
+# matrices, and the last one buys less than the first.
 
 
 def bytes_per_token(tokens: list[list[int]]) -> float:

@@ -121,7 +121,7 @@ plt.show()
 # -----
 # Small chances add up. The many unlikely tokens share what is left, and a story has many tokens: one bad draw is
 # enough to spoil it. *Top-k* cuts them off. Only the k best stay in the game, and their probabilities are scaled up
-# to sum to 1.
+# to sum to 1. The scales of the picture go up by factors of ten, so that even the smallest chances can be seen.
 
 ranked = p[spot].sort(descending=True).values
 figure, axes = plt.subplots(figsize=(4.8, 2.9))
@@ -240,8 +240,9 @@ if with_cache != without:
 print(f"{len(with_cache)} tokens, the same with the cache and without it")
 
 # %%
-# How much work is it? A hook on the embedding counts the positions that go through the model. With a cache, each
-# position goes through once. Without, the first token is computed again for each token after it: 1 + 2 + 3 + ...
+# How much work is it? A *hook* is a function that PyTorch calls whenever a part of the model is used. Ours sits on the
+# embedding and counts the positions that go through the model. With a cache, each position goes through once. Without,
+# the first token is computed again for each token after it: 1 + 2 + 3 + ...
 
 counted = 0
 
@@ -333,7 +334,7 @@ for rows, length in ((1, 1), (1, context), (8, context)):
 # %%
 # For a large model with a long text, this is what fills the memory of a GPU. The picture takes a model of twenty
 # layers and lets the text grow. If several query heads share one pair of key and value (*grouped* heads), the cache
-# shrinks by that factor.
+# shrinks by that factor. (A gibibyte is 1024 times 1024 times 1024 bytes, a bit more than a billion.)
 
 big = GPTConfig.from_depth(20, sequence_len=2**17)
 weights = 2 * count_parameters(big).total  # two bytes each in bfloat16

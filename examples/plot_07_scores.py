@@ -14,7 +14,8 @@ This page measures what happens without it, and then what this model does beside
 # -------------------
 # The score of a query and a key is their dot product: D products, one for each channel of the head, added up. Before
 # training the numbers are as good as random. So the sum is a random walk of D steps, and a longer walk strays
-# further. We take numbers with a spread (standard deviation) of 1 and watch the sums.
+# further (:doc:`how far a sum spreads </nanomath/averages>`). We take numbers with a spread (standard deviation) of 1
+# and watch the sums.
 
 import torch
 
@@ -36,7 +37,7 @@ if any(abs(spread[D] / D**0.5 - 1) > 0.1 for D in sizes):
 
 # %%
 # The picture shows it twice: how the sums spread, and how they do after the division. With it, all heads begin alike,
-# whatever their size.
+# whatever their size. A line is high where many of the scores lie.
 
 import matplotlib.pyplot as plt
 
@@ -127,7 +128,8 @@ plt.show()
 
 # %%
 # How many voices does a query hear? If all 32 keys had the same weight, it would be 32. If one had everything, it
-# would be 1. The measure in between is e to the power of the entropy.
+# would be 1. The measure in between is the :doc:`perplexity </nanomath/logarithms>` of the weights: e to the power of
+# their mean surprise, if a key were drawn by them. (That mean surprise is called their *entropy*.)
 
 figure, axes = plt.subplots(figsize=(4.8, 2.9))
 for divided, style in ((True, "o-"), (False, "s--")):

@@ -85,7 +85,8 @@ moves = {
 # %%
 # A matrix stretches what passes through, along each of its directions by another amount: its **singular values**. A
 # move is a matrix too. If its stretches are very unequal, the move is nearly all in a few directions, and along the
-# others the matrix hardly learns. So we line up the stretches of the three, from the longest to the shortest.
+# others the matrix hardly learns. So we line up the stretches of the three, from the longest to the shortest. The
+# upright scale goes up by factors of ten.
 
 import matplotlib.pyplot as plt
 

@@ -62,7 +62,8 @@ if of_a_token != by_hand:
 # Longer texts, more texts
 # ------------------------
 # The notes grow evenly with the text: each token adds the same. A dot below is a real cache on the scales, a line is
-# what the accounting says. The level line is the model itself.
+# what the accounting says. The level line is the model itself. (A MiB is 1024 times 1024 bytes, about a million; 1024
+# of them are a GiB.)
 
 import matplotlib.pyplot as plt
 
