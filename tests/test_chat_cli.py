@@ -518,4 +518,13 @@ def test_installed_elsewhere_and_without_a_home(folder: Path, tmp_path: Path) ->
             start = [sys.executable, "-c", "import sys; from nanochat.stages import main; sys.exit(main())"]
         done = subprocess.run([*start, *words], cwd=elsewhere, env=env, capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (0, "[12+30 = 42]It is 42 é.\n", "")
+    # The files beside the code: those of the page, and the model that comes along.
+    beside = (
+        "import nanochat; from nanochat.stages.models import find_model; from nanochat.web.server import page_files; "
+        "print(nanochat.__file__, find_model('shipped')[2].replace(' ', '-'), *sorted(page_files()))"
+    )
+    done = subprocess.run([sys.executable, "-c", beside], cwd=elsewhere, env=env, capture_output=True, text=True)
+    where, _, *files = done.stdout.split()
+    ours = sorted(path.name for path in (ROOT / "nanochat" / "web" / "static").iterdir())
+    assert where.startswith(str(site)) and files == ours, done.stderr
     assert list(elsewhere.iterdir()) == []
