@@ -449,7 +449,7 @@ def attention_lesson() -> str:
     check.above(after.right, 0.95, "the share of right answers after training")
     return (
         "After 50 steps the model answers more than 95 of 100 new rows rightly, and one of its heads gives the "
-        "name more than 0.7 of its weight on average; before the first step no head gave it more than 0.25."
+        "name more than 0.7 of its weight on average. Before the first step no head gave it more than 0.25."
     )
 
 

@@ -35,7 +35,7 @@ def mlp_places_light() -> str:
     check.above(found.share, 0.45, "the share of its light where one of them comes next")
     return (
         "Where the next word is one of the six, it burns with more than 300 on average, and with less than 4 "
-        f"elsewhere; such places are {1000 * found.common:.0f} of 1,000, and they get about half of all "
+        f"elsewhere. Such places are {1000 * found.common:.0f} of 1,000, and they get about half of all "
         "its light."
     )
 

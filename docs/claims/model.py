@@ -136,7 +136,7 @@ def complete_start() -> str:
         check(spreads[name], 0.0, f"the numbers of {name} are all zero")
     return (
         f"In a fresh model that is 256 channels wide, the numbers of the embedding have a spread of "
-        f"{spreads['embedding']:.2f}, those of query, key, value and up one of {readers[0]:.2f}, and those of output, "
+        f"{spreads['embedding']:.2f}, those of query, key, value and up one of {readers[0]:.2f}. Those of output, "
         "down and head are all 0."
     )
 

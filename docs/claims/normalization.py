@@ -107,7 +107,7 @@ def norm_stream_grows() -> str:
         check.close(bench.rms(seen[0]), torch.ones(1, 32), "what an MLP reads has size 1", abs=1e-3)
     return (
         "In a model of 12 blocks whose matrices all hold random numbers, the stream has grown to more than 4 times "
-        "its first size before the last block; what each MLP reads of it has size 1.00 all the way."
+        "its first size before the last block. What each MLP reads of it has size 1.00 all the way."
     )
 
 

@@ -191,7 +191,7 @@ def position_lost() -> str:
     inputs, targets = (tokens[:, -context:] for tokens in shipped.rows(3, 4 * context))
     check.below(shipped.mean_loss(shipped.whole()[0], inputs, targets), 1.5, "the same words at the start of a row")
     return (
-        f"At the first {context} places its loss is below 0.8 nats, at the last {context} above 3; cut the end off and "
+        f"At the first {context} places its loss is below 0.8 nats, at the last {context} above 3. Cut the end off and "
         "let it begin a row of its own, and the loss on it falls below 1.5."
     )
 

@@ -74,8 +74,8 @@ def residual_lesson() -> str:
     check.above(adding, 0.95, "with a stream, the lesson is learned")
     check.below(replacing, 0.2, "without one, the model guesses")
     return (
-        f"With 4 blocks that add, {inside.LESSON_STEPS} steps teach it to answer more than 95 of 100 new rows rightly; "
-        "with 4 blocks that replace, fewer than 20 of 100, where blind guessing would get 12 or 13."
+        f"With 4 blocks that add, {inside.LESSON_STEPS} steps teach it to answer more than 95 of 100 new rows rightly. "
+        "With 4 blocks that replace, it is fewer than 20 of 100, where blind guessing would get 12 or 13."
     )
 
 
@@ -125,8 +125,8 @@ def residual_young() -> str:
     for layer in (0, 1):
         check.below(inside.losses(True, (layer,))[-1] - last, 0.1, "leaving a block out costs little")
     return (
-        f"Right after the embedding, the pupil's guesses have a loss of about {start:.1f}; the first block makes it "
-        "smaller by more than 0.1, the second by more than 0.03 once more; without either of the two, it rises by less "
+        f"Right after the embedding, the pupil's guesses have a loss of about {start:.1f}. The first block makes it "
+        "smaller by more than 0.1, the second by more than 0.03 once more. Without either of the two, it rises by less "
         "than 0.1."
     )
 
@@ -145,7 +145,7 @@ def residual_stages() -> str:
     check.true(5.0 < third < second, "the third helps a little")
     check.below(last, 0.8, "the last makes the guess")
     return (
-        "Right after the embedding, the guesses of the trained model have a loss above 6; after each of the first two "
+        "Right after the embedding, the guesses of the trained model have a loss above 6. After each of the first two "
         "blocks it is higher still, after the third it is above 5, and after the fourth below 0.8."
     )
 

@@ -704,8 +704,8 @@ def gpts() -> str:
     theirs = {name: len(test.encode()) / values["alice"] for name, values in kept.items()}
     check.above(theirs["gpt2"], ours, "the larger vocabulary cuts coarser")
     return (
-        f"On the last two chapters, one token of ours holds {ours:.2f} bytes with {4096:,} tokens learned "
-        "from this very book; one "
+        f"On the last two chapters, one token of ours holds {ours:.2f} bytes, with {4096:,} tokens learned "
+        "from this very book. One "
         f"of GPT-2's holds {theirs['gpt2']:.2f}, one of GPT-4's {theirs['cl100k_base']:.2f} and one of GPT-4o's "
         f"{theirs['o200k_base']:.2f}."
     )

@@ -221,9 +221,9 @@ def split_parts() -> Picture:
         "that took it.",
         caption=f"{len(text)} signs, {len(pieces)} pieces; above each, the part that took it. `·` is a "
         "blank, `⏎` the end of a line. Look at the "
-        "blanks: those before a word or a sign belong to it, the one before a digit stands alone, and of the "
+        "blanks: those before a word or a sign belong to it, the one before a digit stands alone. Of the "
         "four blanks of the "
-        "indent three stay together and the last goes with the quotation mark.",
+        "indent, three stay together, and the last goes with the quotation mark.",
     )
 
 
