@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from docs.problems import Problem
-from nanochat import accounting, optim, train
+from nanochat import accounting, evaluate, optim, train
 from nanochat.gpt import GPTConfig
 
 
@@ -192,6 +192,26 @@ def which_model() -> Problem:
             f"{bits['B']:.2f} bits.",
             f"The fewer the better: {best}.",
         ],
+    )
+
+
+def packed_file() -> Problem:
+    """The file into which a model that knows nothing packs a text."""
+    vocabulary, tokens, size = 1024, 200, 600
+    score = evaluate.TextScore(nats=tokens * math.log(vocabulary), tokens=tokens, bytes=size)
+    bits = round(math.log2(vocabulary))
+    answer = round(score.bits_per_byte * size / 8)
+    return Problem(
+        f"A new model finds all of its {vocabulary:,} tokens equally likely. It is made into a program that packs "
+        f"files. A text of {size} bytes is {tokens} tokens long. How many bytes has the packed file?",
+        answer,
+        [
+            f"To pick one of {vocabulary:,} tokens takes {bits} yes-or-no answers, since halving it {bits} "
+            "times leaves one.",
+            f"The whole text takes ${tokens} \\cdot {bits} = {tokens * bits}$ bits.",
+            f"A byte has eight bits: ${tokens * bits} / 8 = {answer}$.",
+        ],
+        unit="bytes",
     )
 
 
