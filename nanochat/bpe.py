@@ -254,7 +254,7 @@ def encode_word(word: bytes, ranks: dict[bytes, int]) -> list[bytes]:
         [b'low', b'e', b'st']
 
     Guide:
-        "The encoder must cut a word as the training cut it; then frequent words come out as the model has
+        "Encoding must cut a word as the training cut it; then frequent words come out as the model has
         seen them a thousand times." (nano/tokenization/encoding)
     """
     parts = [bytes([byte]) for byte in word]
