@@ -385,6 +385,18 @@ def test_limits_are_in_tokens(here: tuple[str, server.Chat]) -> None:
         assert httpx.post(address + path, json=body(" behind the door" * 60, max_tokens=1)).status_code == 200
 
 
+def test_a_body_that_does_not_come_is_not_waited_for(
+    here: tuple[str, server.Chat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "BODY_S", 0.05)
+    head = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    host, port = here[0].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as line:
+        line.sendall(head + b'{"messages": [')
+        found = b"".join(iter(lambda: line.recv(65536), b""))
+    assert found.startswith(b"HTTP/1.1 408") and b"did not come within 0.05 seconds" in found
+
+
 def test_a_body_without_a_declared_length_is_counted(here: tuple[str, server.Chat]) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(40):
@@ -601,12 +613,19 @@ def test_many_chats_at_once_all_go_on(served: Served) -> None:
                 while not all(seen):
                     await asyncio.sleep(0.01)
                 assert not finished, "every chat has begun before the first has ended"
-                assert (await client.get(address + "/health")).json()["status"] == "ok"
+                while not finished:
+                    asked = time.monotonic()
+                    assert (await client.get(address + "/health")).json()["status"] == "ok"
+                    waited.append(time.monotonic() - asked)
+                    await asyncio.sleep(0.02)
                 await asyncio.gather(*chats)
             return seen
 
+        waited: list[float] = []
         seen = asyncio.run(all_of_them())
         assert len(set(seen)) == 1, "the same answer for all"
+        # The aim is 0.2 s, which tests/bench.py measures; a machine that runs other tests beside this one is slower.
+        assert sorted(waited)[int(0.95 * len(waited))] < 1, waited
 
 
 def test_a_client_that_uses_up_its_share_waits(served: Served) -> None:
