@@ -231,6 +231,8 @@ def test_paths_and_promises_of_the_front_page_of_the_guides() -> None:
         "How long they are",
     ):
         assert re.search(rf"^##+ {heading}$", text, re.MULTILINE), heading
+    parts = [entry for entry in guides.toctree((ROOT / "docs" / "nano" / "index.md").read_text()) if "big" not in entry]
+    assert parts[1:3] == ["model/index", "training/index"], "the paths call them the second and the third part"
     finder = (ROOT / "docs" / "finder.md").read_text(encoding="utf-8")
     for sign in ("[1, 2, 3]", r"\cdot", r"\sqrt", r"-\ln", r"\partial", "softmax", "ReLU", r"\times", "{src}"):
         assert sign in finder
