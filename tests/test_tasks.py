@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanochat import tasks
+from nanochat import sandbox, tasks
 from nanochat.calculator import calculate
 from nanochat.common import InputError
 from nanochat.conversation import Conversation, Message, Part, parse_answer, render, render_prompt
@@ -892,6 +892,13 @@ def test_humaneval_runs_programs_apart(humaneval: Task) -> None:
     assert humaneval.reward(1, humaneval[1].messages[-1]) == 1.0
     cheat = "def find_zero(xs):\n    return 0\n\n\ndef poly(xs, x):\n    return 0\n"
     assert humaneval.reward(1, said(cheat)) == 0.0, "a program that changes the helper of the tests"
+
+
+def test_humaneval_without_isolation_is_no_score(humaneval: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system cannot do says nothing about the program: it is an error, and no 0."""
+    monkeypatch.setattr(sandbox, "isolation", lambda: None)
+    with pytest.raises(sandbox.SandboxError, match="install bubblewrap"):
+        humaneval.reward(0, said("def half(x):\n    return x"))
 
 
 FILES = {

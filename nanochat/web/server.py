@@ -368,7 +368,8 @@ def create_app(
             async with asyncio.timeout(BODY_S):
                 body = await request.body()
         except TimeoutError:
-            raise HTTPException(408, f"the body did not come within {BODY_S} seconds") from None
+            late = f"the body did not come within {BODY_S} seconds"
+            raise HTTPException(408, late, {"connection": "close"}) from None
         return read_request(kind, body)
 
     async def start(
