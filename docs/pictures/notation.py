@@ -42,14 +42,14 @@ def one_step() -> Picture:
     step = rate * slope
     drawing = flow(
         [
-            [Box(f"w = {weight:g}", "weight", "amber"), Box(f"η = {rate:g}", "rate"), Box(f"g = {slope:g}", "slope")],
-            Box(f"η g = {step:.1f}", "how far it goes"),
-            Box(f"w − η g = {weight - step:.1f}", "the new w", "violet"),
+            Box(f"g = {slope:g}", "slope", "amber"),
+            Box(f"η g = {step:.1f}", "eta times g"),
+            Box(f"w − η g = {weight - step:.1f}", "the new weight", "violet"),
         ],
-        ["eta times g", "w minus that"],
+        [f"times η = {rate:g}", f"taken from w = {weight:g}"],
     )
     return drawing.picture(
-        alt="Three boxes with the letters w, eta and g and a number each. Below them eta times g, then w minus that.",
+        alt="Three boxes from top to bottom: the slope g, eta times g, and the weight w minus that.",
         caption=f"One step, letter by letter: {rate:g} times {slope:g} is {step:.1f}, and {weight:g} minus that is "
         f"{weight - step:.1f}. The weight moves by a tenth of its slope.",
     )
