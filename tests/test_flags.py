@@ -1,10 +1,12 @@
-"""Flags with one letter: the long name and the short one are the same flag."""
+"""Flags: with one letter the long name and the short one are the same, and each flag of each stage is explained."""
 
-from dataclasses import dataclass
+import importlib
+from dataclasses import dataclass, fields
 
 import pytest
 
-from nanochat.stages.flags import parse_flags, short_flag
+from nanochat.stages import main, stages
+from nanochat.stages.flags import field_docs, parse_flags, short_flag
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,21 @@ def test_help_shows_both_names(capsys: pytest.CaptureFixture[str]) -> None:
         parse("--help")
     assert stopped.value.code == 0
     assert "-n INT, --num-shards INT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", stages())
+def test_every_flag_of_every_stage_is_explained(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the sentence that is also its documentation."""
+    monkeypatch.setenv("COLUMNS", "9999")  # nothing is wrapped
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    settings = importlib.import_module(f"nanochat.stages.{name.replace('-', '_')}").Settings
+    explained = field_docs(settings)
+    assert list(explained) and set(explained) == {each.name for each in fields(settings)}
+    for flag, says in explained.items():
+        assert f"--{flag.replace('_', '-')}" in shown and " ".join(says.split()) in shown, flag
+        assert says.endswith(".") and len(says.split()) > 2, flag
