@@ -293,6 +293,9 @@ def _in_one_line(error: Exception) -> str | None:
     message = " ".join(str(error).split())
     if isinstance(error, (InputError, OSError)):
         return message
+    # What Python says by a plain RuntimeError where ~nobody stands in a path, or where this user has no home.
+    if isinstance(error, RuntimeError) and "home directory" in message:
+        return f"{message.rstrip('.')} that a ~ stands for: write the path in full, or set NANOCHAT_BASE_DIR"
     # On a CPU, torch says by a plain RuntimeError that memory ran out.
     full = isinstance(error, RuntimeError) and "allocate memory" in message
     if full or isinstance(error, (MemoryError, torch.OutOfMemoryError)):

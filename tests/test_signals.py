@@ -239,6 +239,18 @@ def test_checkpoint_is_there_before_samples_are_drawn(texts: Path, base: Path, m
     assert latest_step(run_in(base)) == 3
 
 
+@pytest.mark.parametrize("flag", ["--data=~nobody-here/x", "--data=stories"])
+def test_a_home_that_is_not_there_is_one_line(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a flag, and in the environment."""
+    monkeypatch.setenv("NANOCHAT_BASE_DIR", "~nobody-here")
+    assert main(["base-train", flag]) == 1
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("nanochat: error: Could not determine home directory") and "in full" in message
+    assert "\n" not in message
+
+
 def test_faults_of_the_program_keep_their_traceback() -> None:
     def broken(argv: list[str] | None) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
