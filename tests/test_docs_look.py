@@ -151,9 +151,27 @@ def test_svg_of_every_drawing_stays_inside_its_width() -> None:
             assert 0 <= float(x) and float(x) + float(width) <= drawing.WIDTH
 
 
+def test_a_way_that_parts_or_comes_back_is_a_graph_in_the_files() -> None:
+    box = drawing.Box('say "x"', "(T)")
+    ways = drawing.flow([box, ["b", "c"], "d"], ["cut", ""], graph=True)
+    assert ways.text.splitlines() == [
+        "flowchart TD",
+        '    s0["say #quot;x#quot;<br>(T)"]',
+        *('    s1a["b"]', '    s1b["c"]', '    s2["d"]'),
+        *('    s0 -->|"cut"| s1a', '    s0 -->|"cut"| s1b', "    s1a --> s2", "    s1b --> s2"),
+    ]
+    straight, round_ = drawing.flow(["a", "b", "c"]), drawing.flow(["a", "b", "c"], back=1, again="again")
+    assert round_.text.endswith('    s2 -->|"again"| s1') and "flowchart" not in straight.text
+    assert round_.height == straight.height and round_.shapes.count("<path") == straight.shapes.count("<path") + 3
+    for x in re.findall(r"[ML]([\d.]+) ", round_.shapes):
+        assert 0 <= float(x) <= drawing.WIDTH
+
+
 def test_drawings_refuse_what_they_cannot_show() -> None:
     for call in (
         lambda: drawing.flow([]),
+        lambda: drawing.flow(["a", "b"], back=1),
+        lambda: drawing.flow(["a", ["b", "c"]], back=0),
         lambda: drawing.flow(["a", "b"], ["x", "y"]),
         lambda: drawing.bars({"a": -1.0}),
         lambda: drawing.bars({"a": 0.0}),

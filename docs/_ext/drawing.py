@@ -182,12 +182,17 @@ class Box:
 Step = str | Box | Sequence[str | Box]
 
 
-def flow(steps: Sequence[Step], arrows: Sequence[str] = ()) -> Drawing:
+def flow(
+    steps: Sequence[Step], arrows: Sequence[str] = (), back: int | None = None, again: str = "", graph: bool = False
+) -> Drawing:
     """Draw boxes from top to bottom, with arrows between them.
 
     Args:
         steps: One box a row, or a list of boxes that stand side by side (at most four). A string is a box.
         arrows: A word beside each arrow, one fewer than steps; leave it out for plain arrows.
+        back: The row to which an arrow leads back from the last one, the first being 0: the way is a round.
+        again: A word beside that arrow.
+        graph: Whether the form in plain text is a graph in Mermaid, for a way that parts; a round always is one.
 
     >>> print(flow(["text", "tokens"], ["cut"]).text)
     +------+
@@ -203,12 +208,16 @@ def flow(steps: Sequence[Step], arrows: Sequence[str] = ()) -> Drawing:
     boxes = [[box if isinstance(box, Box) else Box(box) for box in row] for row in rows]
     _need(bool(boxes) and all(1 <= len(row) <= 4 for row in boxes), "a flow needs rows of one to four boxes")
     _need(not arrows or len(arrows) == len(boxes) - 1, "a flow needs one arrow word fewer than it has rows")
-    shapes, y, lines = [], 2.0, []
+    if back is not None:
+        ends = 0 <= back < len(boxes) - 1 and len(boxes[back]) == len(boxes[-1]) == 1
+        _need(ends, "a flow goes back from one box in its last row to one box in an earlier row")
+    shapes, y, lines, middles = [], 2.0, [], []
     for place, row in enumerate(boxes):
         gap = 10
         width = min(260.0, (WIDTH - 4 - gap * (len(row) - 1)) / len(row))
         height = max(12 + 18 * len(box.words.split("\n")) + (16 if box.note else 0) for box in row)
         left = (WIDTH - width * len(row) - gap * (len(row) - 1)) / 2
+        middles.append(y + height / 2)
         for column, box in enumerate(row):
             x = left + column * (width + gap)
             shapes.append(rect(x, y, width, height, box.ink))
@@ -235,7 +244,43 @@ def flow(steps: Sequence[Step], arrows: Sequence[str] = ()) -> Drawing:
                 shapes.append(label(WIDTH / 2 + 14, y + height + 14, word, SMALL, "muted", "start"))
             lines += [f"   |  {word}".rstrip(), "   v"]
         y += height + 30
-    return Drawing("".join(shapes), y - 28, "\n".join(lines))
+    if back is not None:
+        right = (WIDTH + 260) / 2
+        shapes.append(path([(right, middles[-1]), (right + 24, middles[-1]), (right + 24, middles[back])]))
+        shapes.append(arrow(right + 24, middles[back], right + 2, middles[back]))
+        shapes.append(
+            label(WIDTH - 2, (middles[-1] + middles[back]) / 2, again, SMALL, "muted", "end") if again else ""
+        )
+    text = _mermaid(boxes, arrows, back, again) if graph or back is not None else "\n".join(lines)
+    return Drawing("".join(shapes), y - 28, text)
+
+
+def _mermaid(boxes: Sequence[Sequence[Box]], arrows: Sequence[str], back: int | None, again: str) -> str:
+    """Return the boxes of a flow as a graph in Mermaid, which many readers of Markdown draw."""
+
+    def quoted(words: str) -> str:
+        return '"' + words.replace('"', "#quot;").replace("\n", "<br>") + '"'
+
+    def edge(start: str, end: str, word: str) -> str:
+        return f"    {start} -->{f'|{quoted(word)}|' if word else ''} {end}"
+
+    names = [
+        [f"s{row}{'abcd'[place] if len(boxes[row]) > 1 else ''}" for place in range(len(boxes[row]))]
+        for row in range(len(boxes))
+    ]
+    lines = ["flowchart TD"]
+    for row, here in enumerate(boxes):
+        for name, box in zip(names[row], here, strict=True):
+            lines.append(f"    {name}[{quoted(box.words + (chr(10) + box.note if box.note else ''))}]")
+    for row, word in enumerate([*arrows] or [""] * (len(boxes) - 1)):
+        above, below = names[row], names[row + 1]
+        if len(above) == len(below):
+            lines += [edge(start, end, word) for start, end in zip(above, below, strict=True)]
+        elif 1 in (len(above), len(below)):
+            lines += [edge(start, end, word) for start in above for end in below]
+    if back is not None:
+        lines.append(edge(names[-1][0], names[back][0], again))
+    return "\n".join(lines)
 
 
 def _text_boxes(row: Sequence[Box]) -> list[str]:

@@ -130,7 +130,7 @@ def three_matrices() -> Picture:
             strict=True,
         )
     ]
-    return flow([Box("vector of one token", f"{x.size(-1)} numbers", "ink"), matrices, results]).picture(
+    return flow([Box("vector of one token", f"{x.size(-1)} numbers", "ink"), matrices, results], graph=True).picture(
         alt="One vector goes into three matrices, which make a query, a key and a value of it.",
         caption=f"One vector, three uses. In a model of depth 4 each matrix holds {attention.query.weight.numel():,} "
         f"learned numbers and makes {per_head[0][0]} vectors of {per_head[0][1]} numbers, one for each head.",

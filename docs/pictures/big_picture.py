@@ -39,8 +39,11 @@ def around() -> Picture:
             Box("one token", "drawn by chance", "rose"),
         ],
         ["cut and number", "look up", "layer by layer", "compare", "make shares", "draw"],
+        back=1,
+        again="again",
     ).picture(
-        alt="Seven boxes from top to bottom: text, tokens, vectors, blocks, scores, probabilities, one token.",
+        alt="Seven boxes from top to bottom: text, tokens, vectors, blocks, scores, probabilities, one token. From "
+        "the last an arrow leads back to the second.",
         caption="Once around, for one token. The new token is put at the end of the row and the way begins "
         "again at the second "
         "box: an answer of a hundred tokens goes down here a hundred times.",

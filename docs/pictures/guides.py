@@ -22,7 +22,8 @@ def path() -> Picture:
             Box("NANO", "read it from the top"),
             [Box("NANOMATH", "when a sign is strange", "violet"), Box("VERIFICATION", "when you doubt", "amber")],
             Box("the code", "follow a file and its lines", "blue"),
-        ]
+        ],
+        graph=True,
     )
     return drawing.picture(
         "From NANO two arrows lead on: to NANOMATH, when a sign is strange, and to VERIFICATION, when you doubt. Both "

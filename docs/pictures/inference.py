@@ -134,10 +134,13 @@ def loop() -> Picture:
             Box("one token is drawn", "and put at the end", "rose"),
         ],
         ["read", "softmax", "chance"],
+        back=0,
+        again="again",
     )
     calls = bench.positions(1, 10)
     return shown.picture(
-        alt="Four boxes from top to bottom: the text so far, the model, shares, one token is drawn.",
+        alt="Four boxes from top to bottom: the text so far, the model, shares, one token is drawn. From the last an "
+        "arrow leads back to the first.",
         caption=f"One round. The drawn token goes to the end of the text, and the round begins again: {calls} rounds "
         f"for {calls} tokens.",
     )
@@ -264,6 +267,7 @@ def pipeline() -> Picture:
             ends,
         ],
         ["documents", "tokenizer.json", "base/d4/step_…", "mid/d4/step_…", "sft/d4/step_…", ""],
+        graph=True,
     )
     return drawing.picture(
         alt="A column of boxes with arrows between: texts, tok-train, base-train, mid-train, chat-sft, chat-rl, and "

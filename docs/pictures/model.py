@@ -49,6 +49,7 @@ def map_of_the_chapter() -> Picture:
             Box("head: a score for each token", "page 7", "rose"),
         ],
         ["", "", "", "", f"after {config.n_layer} rounds"],
+        graph=True,
     )
     return drawing.picture(
         alt="Boxes from tokens over embedding, attention with positions and norms, MLP, and the stream, to the "
