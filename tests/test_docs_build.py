@@ -1,6 +1,7 @@
 """Builds of a miniature site: what is false stops every build, and what moves is followed."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -217,7 +218,9 @@ def test_one_file_guides_are_plain(site: ToySite) -> None:
     assert site.build().status == 0
     out = site.root / "docs/_build/html"
     text = (out / "NANO.md").read_text()
-    assert "The *square* of $3$ is\n**9**, for `any_thing`. More words." in text
+    marked = r"\*\*9\*\*, for `any_thing`\. \[✅\]\((\S+)#(\S+)\) More words\."
+    proof = re.search(r"The \*square\* of \$3\$ is\n" + marked, text)
+    assert proof and f"### {proof[2]}\n\n✅ VERIFIED" in (out / proof[1]).read_text()
     assert "`toy/maths.py:26-27`, 15,000, and 2 of it." in text
     assert "> **Note.**\n>\n> A [link](#nano), `code`." in text
     assert "```python\ndef area(self) -> float:\n    return square(self.size)\n```" in text
@@ -239,6 +242,7 @@ def test_undecided_claim_is_listed_with_its_command(site: ToySite) -> None:
     index = site.html("verification/index")
     assert "It takes a day." in index and "speedrun.sh" in index
     assert "NEEDS CLARIFICATION" in site.html("verification/x") and "⚠️" in site.html("nano/x")
+    assert "ends at one. [⚠️](VERIFICATION.md#long)" in (site.root / "docs/_build/html/NANO.md").read_text()
     site.edit(site.claims, ', decide_with="bash speedrun.sh"', "")
     assert site.build().status != 0
 

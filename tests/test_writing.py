@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_howto import Copy, shrunk, stage_of
@@ -16,6 +17,9 @@ from docs._ext import guides
 from docs._ext.claims import load
 from docs._ext.counting import LISTS, count, made_in
 from docs._ext.project import Project
+from docs._ext.single_file import Flattener, slug
+from docs.pictures.big_picture import around
+from docs.pictures.inference import loop, pipeline
 from nanochat.stages.flags import parse_flags
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -238,6 +242,32 @@ def test_paths_and_promises_of_the_front_page_of_the_guides() -> None:
         assert sign in finder
     for row in re.findall(r"^\| .*\{doc\}`proofs.*$", finder, re.MULTILINE):
         assert row.count("{doc}") == 3 and row.count("{src}") == 1, row
+
+
+def test_lines_in_the_front_file_are_those_of_the_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Flattener._directive
+
+    def few(self: Flattener, name: str, *rest: Any) -> list[str]:  # pictures take long, and are no sections
+        return ["…"] if name in ("picture", "problem", "counted") else whole(self, name, *rest)
+
+    monkeypatch.setattr(Flattener, "_directive", few)
+    flat = Flattener(PROJECT)
+    files = {file: flat.guide(file).splitlines() for file in ("NANO.md", "NANOMATH.md")}
+    front = "\n\n".join(flat.page(name) for name in flat.front)
+    assert "finder.html" not in front and "guides.html" not in front
+    found = re.findall(r"\]\((NANO|NANOMATH)\.md#([^)]+)\) \(\1\.md:(\d+)-(\d+)\)", front)
+    assert len(found) > 100
+    for guide, anchor, first, last in found:
+        lines = files[f"{guide}.md"]
+        assert slug(lines[int(first) - 1].lstrip("# ")) == anchor
+        assert lines[int(last) :][:2] in ([], *([["", heading] for heading in lines if heading.startswith("#")])), (
+            anchor
+        )
+
+
+def test_the_files_have_graphs_too() -> None:
+    for draw in (around, loop, pipeline):
+        assert draw().text.startswith("flowchart TD"), draw.__name__
 
 
 def test_records_say_how_they_were_made() -> None:

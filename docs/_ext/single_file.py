@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from docutils import nodes
@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxRole
 
 from docs._ext import guides
 from docs._ext.counted import FILES, TABLES, table
+from docs._ext.gate import MARKS, report_of
 from docs._ext.project import Project
 from docs._ext.references import excerpt, lexer_of
 from docs._ext.skin import link, project_of
@@ -25,7 +26,9 @@ from docs._ext.symbols import SymbolTable
 from docs._ext.values import ValueFailed, evaluate, works
 
 FRONT = "guides"
-"""The page that becomes README_GUIDES.md; the home page where there is none."""
+"""The page that becomes README_GUIDES.md, with the finder; the home page where there is none."""
+ENTRY = "README_GUIDES.md"
+"""The file that leads to the guides."""
 PRINTED = "print"
 """Where the pages to print lie."""
 DROPPED = frozenset("toctree contents include raw eval-rst references only index grid letters".split())
@@ -43,13 +46,19 @@ def slug(title: str) -> str:
 class Flattener:
     """Turn pages of the site into plain Markdown."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, marks: Mapping[str, str] | None = None) -> None:
         self.project = project
+        self.marks = marks or {}
+        """Claim -> the mark behind it, which leads to its proof."""
         self.index = Index(project)
         self.works = works(project)
         self.homes: dict[str, str] = {}
         self.places: dict[str, tuple[int, int]] = {}
         """Page -> its first and last line in the file of its guide, once that is written."""
+        self.sections: dict[tuple[str, str], tuple[int, int]] = {}
+        """Page and anchor of a heading -> the lines of its section, in the same way."""
+        self.front = [name for name in (FRONT, "finder") if (project.docs / f"{name}.md").is_file()]
+        """The pages of README_GUIDES.md."""
         self.tables: dict[str, str] = {}
         """What ``{counted}`` shows."""
         for file, start in FILES.items():
@@ -72,6 +81,10 @@ class Flattener:
             text = self.page(docname, max(depth, 0))
             last = line + text.count("\n")
             self.places[docname] = (line, last)
+            heads = guides.headings(text)
+            for place, (number, level, title) in enumerate(heads):
+                end = next((below - 2 for below, high, _ in heads[place + 1 :] if high <= level), last - line + 1)
+                self.sections.setdefault((docname, slug(title)), (line + number - 1, line + end - 1))
             parts.append(text)
             line = last + 2
         return "\n\n".join(parts) + "\n"
@@ -203,9 +216,11 @@ class Flattener:
         cuts = []
         for span in guides.spans(text):
             close = text.index("}", span.end) + 1
-            cuts += [(span.start - 1, span.start), (span.end, close)]
-        for first, last in sorted(cuts, reverse=True):
-            text = text[:first] + text[last:]
+            claim = span.id.removeprefix("claim-")
+            mark = self.marks.get(claim, "") and f" [{self.marks[claim]}](#verified-{claim})"
+            cuts += [(span.start - 1, span.start, ""), (span.end, close, mark)]
+        for first, last, new in sorted(cuts, reverse=True):
+            text = text[:first] + new + text[last:]
         text = _LINK.sub(lambda match: self._link(match, docname), text)
         return _SPAN_OR_ROLE.sub(lambda m: self._role(m[1][1:-1], m[3], docname) if m[1] else m[0], text)
 
@@ -258,12 +273,14 @@ class Flattener:
     def _to(self, text: str, there: str, anchor: str, docname: str) -> str:
         """A link into the file that holds another page; to the page, which lies beside the files, where none does."""
         title = self._title(there)
-        home = self.homes.get(there, "")
+        home = self.homes.get(there, "") or (ENTRY if there in self.front else "")
         if not home:
             shown = text or title
             return f"[{shown}]({there}.html{anchor and f'#{anchor}'})" if shown else ""
-        file = "" if home == self.homes.get(docname) else home
-        lines = self.places.get(there) if docname not in self.homes else None
+        here = self.homes.get(docname, "") or (ENTRY if docname in self.front else "")
+        file = "" if home == here else home
+        outside = docname not in self.homes and home != here
+        lines = (self.sections.get((there, slug(anchor))) or self.places.get(there)) if outside else None
         where = f" ({file}:{lines[0]}-{lines[1]})" if lines else ""
         return f"[{text or title}]({file}#{slug(anchor or title)}){where}"
 
@@ -275,7 +292,7 @@ def stamp(project: Project) -> str:
 
 def whole_guides(app: Sphinx) -> dict[str, str]:
     """File -> the text of a whole guide. Written once in a build, after all that is shown in it has been computed."""
-    flat = Flattener(project_of(app))
+    flat = Flattener(project_of(app), {one.claim.id: MARKS[one.status] for one in report_of(app).verdicts})
     app.truth_flat = flat  # type: ignore[attr-defined]
     starts = {file: flat.project.docs / f"{start}.md" for file, start in FILES.items()}
     app.truth_whole = {file: flat.guide(file) for file, path in starts.items() if path.is_file()}  # type: ignore[attr-defined]
@@ -285,8 +302,7 @@ def whole_guides(app: Sphinx) -> dict[str, str]:
 def front(app: Sphinx, flat: Flattener) -> str:
     """README_GUIDES.md: the page that leads to the guides, with the lines of each chapter in its file."""
     flat.tables = {name: table(app, name) for name in TABLES}
-    pages = [name for name in (FRONT, "finder") if (flat.project.docs / f"{name}.md").is_file()]
-    texts = [flat.page(name, min(place, 1)) for place, name in enumerate(pages)] or [
+    texts = [flat.page(name, min(place, 1)) for place, name in enumerate(flat.front)] or [
         flat.page("index"),
         "\n".join(flat._blocks(flat.tables["statistics"].splitlines(), "index", 0)),
     ]
@@ -298,7 +314,7 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     project = project_of(app)
-    texts = {"README_GUIDES.md": front(app, app.truth_flat), **app.truth_whole}  # type: ignore[attr-defined]
+    texts = {ENTRY: front(app, app.truth_flat), **app.truth_whole}  # type: ignore[attr-defined]
     for file, text in texts.items():
         project.write(Path(app.outdir, file), text)
     project.write(Path(app.outdir, "llms-full.txt"), "\n\n".join(texts.values()))
