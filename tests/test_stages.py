@@ -141,6 +141,17 @@ def test_output_that_cannot_be_written_is_refused_before_the_first_step(
     assert str(base / "base") in captured.err and "step      1" not in captured.out
 
 
+def test_a_base_folder_that_cannot_be_written_names_the_cure(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 25: before the tokenizer, which comes first, has been trained."""
+    monkeypatch.setenv("NANOCHAT_BASE_DIR", "/proc/nanochat")
+    assert main(flags(base, "--num-iterations=2")) == 1
+    captured = capsys.readouterr()
+    assert "/proc/nanochat/tokenizer" in captured.err and "with NANOCHAT_BASE_DIR" in captured.err
+    assert captured.out == "" and captured.err.count("\n") == 1
+
+
 def test_a_small_corpus_makes_a_small_model(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Row 3: the text has not enough pairs for the tokens that were asked for, and the model has no rows in reserve."""
     assert main(flags(base, "--num-iterations=1")) == 0

@@ -543,7 +543,7 @@ def test_a_place_that_cannot_take_the_tokenizer_is_refused_before_the_training(o
     monkeypatch.setattr(Tokenizer, "train", None)
     assert stages.main(["tok-train", "--data=pydoc", f"--output={tmp_path / output}"]) == 1
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and str(tmp_path / output) in message and "give a file" in message
+    assert message.count("\n") == 1 and str(tmp_path / output) in message and "may write to" in message
     assert sorted(os.listdir(tmp_path)) == before
 
 

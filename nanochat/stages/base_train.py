@@ -23,6 +23,7 @@ from nanochat.evaluate import score_text
 from nanochat.gpt import GPTConfig
 from nanochat.stages.flags import parse_flags
 from nanochat.stages.models import run_folder
+from nanochat.stages.tok_train import check_output
 from nanochat.stages.training import (
     RunSettings,
     check_least,
@@ -120,6 +121,7 @@ def load_or_train_tokenizer(corpus: Corpus, runtime: Runtime) -> Tokenizer:
     path = tokenizer_path()
     with together("train a tokenizer"):
         if runtime.is_main and not path.exists():
+            check_output(path)
             print(f"There is no tokenizer yet: training one of {DEFAULT_VOCAB_SIZE} tokens on {corpus.name}.")
             Tokenizer.train(corpus.documents("train"), DEFAULT_VOCAB_SIZE).save(path)
     with together("read the tokenizer"):

@@ -94,8 +94,8 @@ def check_output(path: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{path} cannot take the tokenizer ({error.strerror or error}): give a file in a folder that you may write "
-            f"to, with --output"
+            f"{path} cannot take the tokenizer ({error.strerror or error}): choose a place that you may write to, with "
+            f"NANOCHAT_BASE_DIR, or with --output of tok-train"
         ) from error
 
 
