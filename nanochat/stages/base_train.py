@@ -50,7 +50,7 @@ class Settings(RunSettings):
     """The flags of ``nanochat base-train``."""
 
     depth: int = 4
-    """Layers of the model; width, heads, batch, and steps follow from it."""
+    """Layers of the model; width, heads, steps, and the learning rates of embedding and head follow from it."""
     data: str = "stories"
     """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or several as in stories+wiki."""
     sequence_len: int | None = None
