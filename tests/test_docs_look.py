@@ -160,6 +160,11 @@ def test_a_way_that_parts_or_comes_back_is_a_graph_in_the_files() -> None:
         *('    s1a["b"]', '    s1b["c"]', '    s2["d"]'),
         *('    s0 -->|"cut"| s1a', '    s0 -->|"cut"| s1b', "    s1a --> s2", "    s1b --> s2"),
     ]
+    ways = ["b", drawing.Box("c", ends=True)]
+    ending = drawing.flow(["a", ways, "d"], ["cut", ""], graph=True)
+    assert "s1a --> s2" in ending.text and "s1b --> s2" not in ending.text
+    both = drawing.flow(["a", ["b", "c"], "d"])
+    assert ending.shapes.count("<path") == both.shapes.count("<path") - 2  # a line and its tip
     straight, round_ = drawing.flow(["a", "b", "c"]), drawing.flow(["a", "b", "c"], back=1, again="again")
     assert round_.text.endswith('    s2 -->|"again"| s1') and "flowchart" not in straight.text
     assert round_.height == straight.height and round_.shapes.count("<path") == straight.shapes.count("<path") + 3

@@ -177,6 +177,8 @@ class Box:
     """A smaller line below, such as a shape ``(B, T, C)``."""
     ink: str = "accent"
     """Its colour."""
+    ends: bool = False
+    """Whether the way ends here, so that no arrow leads on."""
 
 
 Step = str | Box | Sequence[str | Box]
@@ -227,6 +229,8 @@ def flow(
                 shapes.append(label(x + width / 2, top + 18 * number, line, bold=not number))
             if box.note:
                 shapes.append(label(x + width / 2, top + 18 * len(words) - 1, box.note, SMALL, "muted", mono=True))
+            if box.ends:
+                continue
             if place + 1 < len(boxes) and len(boxes[place + 1]) in (1, len(row)):
                 end = WIDTH / 2 if len(boxes[place + 1]) == 1 and len(row) > 1 else x + width / 2
                 shapes.append(arrow(x + width / 2, y + height + 2, end, y + height + 28))
@@ -275,9 +279,11 @@ def _mermaid(boxes: Sequence[Sequence[Box]], arrows: Sequence[str], back: int | 
     for row, word in enumerate([*arrows] or [""] * (len(boxes) - 1)):
         above, below = names[row], names[row + 1]
         if len(above) == len(below):
-            lines += [edge(start, end, word) for start, end in zip(above, below, strict=True)]
-        elif 1 in (len(above), len(below)):
-            lines += [edge(start, end, word) for start in above for end in below]
+            pairs = [*zip(above, below, strict=True)]
+        else:
+            pairs = [(start, end) for start in above for end in below if 1 in (len(above), len(below))]
+        ended = {name for name, box in zip(above, boxes[row], strict=True) if box.ends}
+        lines += [edge(start, end, word) for start, end in pairs if start not in ended]
     if back is not None:
         lines.append(edge(names[-1][0], names[back][0], again))
     return "\n".join(lines)

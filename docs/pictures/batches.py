@@ -53,12 +53,16 @@ def pipeline() -> Picture:
     return flow(
         [
             Box("texts", f"{pupil.STORIES} stories", "blue"),
-            [Box("to learn from", f"{len(texts)} stories", "blue"), Box("kept aside", f"{held_out}", "muted")],
+            [
+                Box("to learn from", f"{len(texts)} stories", "blue"),
+                Box("kept aside", f"{held_out}", "muted", ends=True),
+            ],
             Box("tokens", f"{one.n_tokens:,}", "violet"),
             Box("rows", f"{one.rows_per_epoch} of {one.sequence_len + 1}", "amber"),
             Box("batch", f"{one.batch_size} x {one.sequence_len}", "accent"),
         ],
         ["split by their hash", "encoded, each behind a mark", "shuffled, laid in rows", "cut into questions, answers"],
+        graph=True,
     ).picture(
         "Boxes from top to bottom: texts, split in two; those to learn from become tokens, then rows, then batches.",
         f"The road of the pupil's texts. {len(texts)} of {pupil.STORIES} stories are read; they are {one.n_tokens:,} "
