@@ -364,6 +364,19 @@ def test_the_run_keeps_its_tokenizer(base: Path, capsys: pytest.CaptureFixture[s
     assert main(["chat-eval", "--tasks=spelling", "--limit=1", "--max-tokens=4"]) == 0
 
 
+def test_a_run_whose_tokenizer_is_damaged_or_another_is_not_used(base: Path) -> None:
+    """Row 28: the file beside the steps, which no manifest vouches for; the steps know its fingerprint."""
+    own = base / "base" / "d1" / "tokenizer.json"
+    own.write_bytes(own.read_bytes()[:100])
+    with pytest.raises(InputError, match=re.escape(f"tokenizer file {own} is damaged")):
+        find_model("base")
+    own.unlink()
+    find_model("base")  # with that of the base folder, which is the same
+    Tokenizer([]).save(base / "tokenizer" / "tokenizer.json")
+    with pytest.raises(InputError, match="trained with tokenizer .*, this one is"):
+        find_model("base")
+
+
 def test_a_list_of_tasks() -> None:
     assert parse_tasks("arithmetic:5, letters") == [("arithmetic", 5), ("letters", None)]
     for wrong in ("", "a,", "a:", "a:x", "a:-1", "a:0"):

@@ -251,6 +251,20 @@ def test_a_home_that_is_not_there_is_one_line(
     assert "\n" not in message
 
 
+def test_debug_shows_where_an_error_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = []
+
+    def refuse(argv: list[str] | None) -> None:
+        seen.append(argv)
+        raise InputError("no,\nnever: try another")
+
+    assert run_stage(refuse, ["--depth=4"]) == 1
+    assert capsys.readouterr().err == "nanochat: error: no, never: try another\n"
+    with pytest.raises(InputError, match="never"):
+        run_stage(refuse, ["--debug", "--depth=4"])
+    assert seen == [["--depth=4"]] * 2, "and the stage never hears of it"
+
+
 def test_faults_of_the_program_keep_their_traceback() -> None:
     def broken(argv: list[str] | None) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
