@@ -120,6 +120,15 @@ def special_text_parsed():
     )
 
 
+@mutant("specials-sorted", "the special tokens are numbered in the order of the alphabet")
+def specials_sorted():
+    return edited(
+        "nanochat.tokenizer.Tokenizer.__init__",
+        "for index, name in enumerate(SPECIAL_TOKENS)",
+        "for index, name in enumerate(sorted(SPECIAL_TOKENS))",
+    )
+
+
 @mutant("specials-backwards", "the special tokens are numbered in the opposite order")
 def specials_backwards():
     return edited(
@@ -501,6 +510,20 @@ def special_last() -> str:
     return (
         f"Their numbers are the last ones: in a vocabulary of {tokenizer.vocab_size:,}, "
         f"`{SPECIAL_TOKENS[0]}` is {numbers[0]:,} and `{SPECIAL_TOKENS[-1]}` is {numbers[-1]:,}."
+    )
+
+
+@claim("tok-special-pairs", about="nanochat.tokenizer.SPECIAL_TOKENS", killed_by="specials-sorted", reads=ALICE)
+def special_pairs() -> str:
+    """Ask for the signs by name, in the order of the sentence."""
+    tokenizer = learned()
+    user, assistant, python, output = (
+        [f"{tokenizer.special(f'<|{what}_{end}|>'):,}" for end in ("start", "end")]
+        for what in ("user", "assistant", "python", "output")
+    )
+    return (
+        f"Two and two, they stand around a user's turn ({user[0]} and {user[1]}), an assistant's ({assistant[0]} and "
+        f"{assistant[1]}), a calculation ({python[0]} and {python[1]}) and its result ({output[0]} and {output[1]})."
     )
 
 
