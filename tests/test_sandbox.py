@@ -1,6 +1,8 @@
 """The sandbox: right programs pass, wrong ones fail however they end, and real attacks get nowhere."""
 
 import concurrent.futures
+import io
+import json
 import os
 import secrets
 import shutil
@@ -203,6 +205,15 @@ CHEATS = {
 def test_a_wrong_program_cannot_pass(way: sandbox.Way, cheat: str) -> None:
     outcome = sandbox._run(way, CHEATS[cheat], TESTS, 20.0, 2**28)
     assert not outcome.passed and outcome.problem and "\n" not in outcome.problem
+
+
+@pytest.mark.parametrize("number", ["1" * 64, "2" * 63, ""])
+def test_a_verdict_counts_with_the_right_number_alone(number: str) -> None:
+    """The second wall: a program has no descriptor of the line that verdicts come on."""
+    said = json.dumps({"nonce": number, "event": "passed", "problem": ""}).encode()
+    assert sandbox._next_message(io.BytesIO(said), "2" * 64) == ("gone", "")
+    assert sandbox._next_message(io.BytesIO(said), number) == ("passed", "")
+    assert sandbox._next_message(io.BytesIO(said[:-1]), number) == ("gone", "")
 
 
 SECRET = secrets.token_hex(16)
