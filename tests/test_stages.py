@@ -99,7 +99,7 @@ def test_resumed_run_prints_the_losses_of_an_unbroken_one(base: Path, capsys: py
     ],
 )
 def test_flags_without_meaning_are_usage_errors(
-    wrong: list[str], named: str, capsys: pytest.CaptureFixture[str]
+    base: Path, wrong: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["base-train", *wrong])
