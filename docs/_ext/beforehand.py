@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,24 @@ def make(kind: str, target: str) -> None:
         return
 
 
-def prove(project: Project, file: Path, mutants: bool) -> None:
-    """Run the claims of a file and remember what the code said."""
+def prove(project: Project, file: Path, mutants: bool, only: Collection[str]) -> None:
+    """Run the claims of a file, or only some of them, and remember what the code said."""
     verdicts.make_importable(project)
-    if ids := [claim.id for claim in load(project.docs / "claims").claims if claim.file == file]:
+    wanted = [claim.id for claim in load(project.docs / "claims").claims if claim.file == file]
+    if ids := [id for id in wanted if id in only or not only]:
         verdicts.judge(project, ids=ids, mutants=mutants)
 
 
-def proofs(project: Project, mutants: bool) -> list[Task]:
-    """A task for each file of claims, the longest first: claims of one file often share a model that they train."""
+def proofs(project: Project, mutants: bool, only: Collection[str] = ()) -> list[Task]:
+    """A task for each file of claims, the longest first: claims of one file often share a model that they train.
+
+    Args:
+        project: The repository.
+        mutants: Whether each claim must also fall under its mutants.
+        only: The claims to run; all of them if there are none.
+    """
     files = sorted((project.docs / "claims").glob("*.py"), key=lambda path: path.stat().st_size, reverse=True)
-    return [(prove, (project, file, mutants)) for file in files]
+    return [(prove, (project, file, mutants, only)) for file in files]
 
 
 def drawings(project: Project) -> list[Task]:

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.say:
         return say(project, args.ids)
     if args.jobs > 1:
-        beforehand.run(beforehand.proofs(project, args.mutants), args.jobs)
+        beforehand.run(beforehand.proofs(project, args.mutants, args.ids), args.jobs)
     report = verdicts.judge(project, ids=args.ids, mutants=args.mutants)
     if unknown := [id for id in args.ids if report.registry.claim(id) is None]:
         parser.error(f"no claim {', '.join(unknown)} in docs/claims: give what the span has after #claim-")
