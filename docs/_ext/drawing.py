@@ -220,6 +220,9 @@ def flow(
         height = max(12 + 18 * len(box.words.split("\n")) + (16 if box.note else 0) for box in row)
         left = (WIDTH - width * len(row) - gap * (len(row) - 1)) / 2
         middles.append(y + height / 2)
+        word = arrows[place] if arrows and place + 1 < len(boxes) else ""
+        parts = bool(word) and len(row) == 1 and len(boxes[place + 1]) % 2 == 0  # the word stands between the arrows
+        drop = 44 if parts else 30
         for column, box in enumerate(row):
             x = left + column * (width + gap)
             shapes.append(rect(x, y, width, height, box.ink))
@@ -233,21 +236,22 @@ def flow(
                 continue
             if place + 1 < len(boxes) and len(boxes[place + 1]) in (1, len(row)):
                 end = WIDTH / 2 if len(boxes[place + 1]) == 1 and len(row) > 1 else x + width / 2
-                shapes.append(arrow(x + width / 2, y + height + 2, end, y + height + 28))
+                shapes.append(arrow(x + width / 2, y + height + 2, end, y + height + drop - 2))
             elif place + 1 < len(boxes) and len(row) == 1:
                 count = len(boxes[place + 1])
                 wide = min(260.0, (WIDTH - 4 - gap * (count - 1)) / count)
                 start = (WIDTH - wide * count - gap * (count - 1)) / 2
                 for number in range(count):
                     end = start + number * (wide + gap) + wide / 2
-                    shapes.append(arrow(WIDTH / 2, y + height + 2, end, y + height + 28))
+                    shapes.append(arrow(WIDTH / 2, y + height + 2, end, y + height + drop - 2))
         lines += _text_boxes(row)
         if place + 1 < len(boxes):
-            word = arrows[place] if arrows else ""
-            if word:
+            if parts:
+                shapes.append(label(WIDTH / 2, y + height + drop - 11, word, SMALL, "muted"))
+            elif word:
                 shapes.append(label(WIDTH / 2 + 14, y + height + 14, word, SMALL, "muted", "start"))
             lines += [f"   |  {word}".rstrip(), "   v"]
-        y += height + 30
+        y += height + drop
     if back is not None:
         right = (WIDTH + 260) / 2
         shapes.append(path([(right, middles[-1]), (right + 24, middles[-1]), (right + 24, middles[back])]))
