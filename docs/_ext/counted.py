@@ -29,10 +29,7 @@ LONGEST = 110
 
 def statistics(project: Project, whole: dict[str, str]) -> str:
     """How much each guide holds; lines and words are those of the guide as one file."""
-    rows = [
-        "| Guide | Lines | Words | Topics | Code references | Pictures | Claims | Problems |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    columns = [["How many", "Lines", "Words", "Topics", "Code references", "Pictures", "Claims", "Problems"]]
     for file, text in whole.items():
         found: Counts = count(project, FILES[file])
         if file == "VERIFICATION.md":
@@ -42,8 +39,9 @@ def statistics(project: Project, whole: dict[str, str]) -> str:
             numbers = (found.topics, found.references, found.pictures, found.claims, found.problems)
             rest = [f"{number:,}" for number in numbers]
         lines, words = f"{text.count(chr(10)):,}", f"{len(text.split()):,}"
-        rows.append(f"| {{whole}}`{file}` | {' | '.join([lines, words, *rest])} |")
-    return "\n".join(rows)
+        columns.append([file.removesuffix(".md"), lines, words, *rest])
+    head, *rows = (f"| {' | '.join(row)} |" for row in zip(*columns, strict=True))
+    return "\n".join([head, "|---" + "|--:" * len(whole) + "|", *rows])
 
 
 def problems(project: Project, whole: dict[str, str]) -> str:
