@@ -99,7 +99,7 @@ def utf8() -> Picture:
         rows.append(f"{sign}  U+{ord(sign):04X}  " + " ".join(f"[{byte}]" for byte in data))
         y += 42
     for place, (ink, words) in enumerate([("green", "alone"), ("amber", "first of several"), ("blue", "one more")]):
-        x = (20.0, 110.0, 260.0)[place]
+        x = (20.0, 100.0, 235.0)[place]
         shapes.append(rect(x, y + 2, 14, 14, ink, 0.3, 3))
         shapes.append(label(x + 20, y + 9, words, SMALL, "ink", "start"))
     sizes = [len(sign.encode()) for sign in signs]
@@ -153,7 +153,7 @@ def woodchuck_tree() -> Picture:
     column, shapes, edges = 0, [], []
     step = (WIDTH - 8) / sum(map(len, roots))
 
-    def place(token: bytes) -> float:
+    def place(token: bytes, side: int = 1) -> float:
         nonlocal column
         merge = merges.get(token)
         y = 16 + (deep - depth(token)) * 48
@@ -161,7 +161,8 @@ def woodchuck_tree() -> Picture:
             x = 4 + step * (column + 0.5)
             column += 1
         else:
-            left, right = place(merge.left), place(merge.right)
+            beside = depth(merge.left) > depth(merge.right)  # the line to the right child passes the left one
+            left, right = place(merge.left, -1 if beside else 1), place(merge.right)
             x = (left + right) / 2
             for child, below in ((left, merge.left), (right, merge.right)):
                 edges.append(path([(x, y + 13), (child, 16 + (deep - depth(below)) * 48 - 13)], "muted", 1.2))
@@ -170,7 +171,8 @@ def woodchuck_tree() -> Picture:
         shapes.append(rect(x - width / 2, y - 13, width, 26, token_colour(token), 0.16))
         shapes.append(label(x, y, words, TEXT, mono=True))
         if merge is not None:
-            shapes.append(label(x + width / 2 + 3, y, str(merge.id), SMALL, "muted", "start", mono=True))
+            anchor = "start" if side > 0 else "end"
+            shapes.append(label(x + side * (width / 2 + 3), y, str(merge.id), SMALL, "muted", anchor, mono=True))
         return x
 
     for root in roots:
