@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from functools import lru_cache
 from itertools import pairwise
+from unittest.mock import patch
 
 import regex
 
@@ -25,6 +27,7 @@ from docs._ext.drawing import (
 )
 from docs.texts import ARTICLE_ONE, RHYME, alice_split
 from docs.texts.references import compared
+from nanochat import bpe
 from nanochat.accounting import count_parameters
 from nanochat.bpe import Merge, encode_word, split_text, train_bpe_python
 from nanochat.figures import show_piece, token_colour
@@ -188,6 +191,62 @@ def woodchuck_tree() -> Picture:
         caption="The family tree of *woodchuck*, bytes at the bottom. The small numbers are those of the "
         "tokens: a low number was born early. "
         f"{len(used)} of the twelve merges took part.",
+    )
+
+
+@lru_cache(maxsize=1)
+def come_up(shown: int = 10) -> tuple[tuple[bytes, bytes, int, int], ...]:
+    """What the trainer takes from its heap for the ten chapters: a pair, its count there and its true count."""
+    seen: list[tuple[tuple[int, int], int, int]] = []
+
+    def pop(heap: list[tuple[int, tuple[int, int]]]) -> tuple[int, tuple[int, int]]:
+        negated, pair = heapq.heappop(heap)
+        seen.append((pair, -negated, 0))
+        return negated, pair
+
+    def push(heap: list[tuple[int, tuple[int, int]]], entry: tuple[int, tuple[int, int]]) -> None:
+        if entry[1] == seen[-1][0]:  # the one that came up goes back
+            seen[-1] = (*seen[-1][:2], -entry[0])
+        heapq.heappush(heap, entry)
+
+    def merged(merge: Merge) -> None:
+        seen[-1] = (*seen[-1][:2], merge.count)
+
+    with patch.object(bpe, "heappop", pop), patch.object(bpe, "heappush", push):
+        tokens = [bytes([byte]) for byte in range(256)]
+        tokens += bpe.train_bpe_python([alice_split()[0]], shown, SPLIT_PATTERN, on_merge=merged)
+    return tuple((tokens[left], tokens[right], told, true) for (left, right), told, true in seen[:shown])
+
+
+def pile() -> Picture:
+    """The first entries that come up from the heap, and what the counts say by then."""
+    entries, left, token = come_up(), 76.0, 256
+    scale = 190 / max(told for *_, told, _ in entries)
+    shapes, y, rows = [], 30.0, ["comes up     pile  notebook"]
+    for place, (fill, words) in enumerate([(0.18, "count on the pile"), (0.75, "count in the notebook")]):
+        x = left + 150 * place
+        shapes += [rect(x, 3, 14, 14, "accent", fill, 3), label(x + 20, 10, words, SMALL, "ink", "start")]
+    for one, other, told, true in entries:
+        right = told == true
+        verdict = f"token {token}" if right else f"now {true:,}"
+        ink = "accent" if right else "rose"
+        pair = f"{show_piece(one)} + {show_piece(other)}"
+        shapes.append(label(left - 8, y + 9, pair, TEXT, mono=True, anchor="end"))
+        shapes.append(rect(left, y, told * scale, 18, ink, 0.18, 2))
+        shapes.append(rect(left, y, true * scale, 18, ink, 0.75, 2, edge=False))
+        shapes.append(label(left + told * scale + 6, y + 9, f"{told:,}", SMALL, "muted", "start", mono=True))
+        shapes.append(label(WIDTH - 2, y + 9, verdict, SMALL, "ink" if right else "rose", "end", bold=not right))
+        rows.append(f"{pair:10} {told:>7,} {true:>9,}  {verdict if right else 'put back'}")
+        token += right
+        y += 26
+    stale = [entry for entry in entries if entry[2] != entry[3]]
+    one, other, told, true = stale[0]
+    return Drawing("".join(shapes), y, "\n".join(rows)).picture(
+        alt=f"{len(entries)} bars, one for each entry that comes up: {len(stale)} of them are longer than the count "
+        "in the notebook.",
+        caption=f"The first {len(entries)} entries that come up for the ten chapters of *Alice*. "
+        f"{len(entries) - len(stale)} agree with the notebook and become tokens; {len(stale)} are too high and go "
+        f"back. `{show_piece(one + other)}` was put there with {told:,}; the merges before it have left {true:,}.",
     )
 
 
