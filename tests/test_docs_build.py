@@ -43,9 +43,12 @@ def test_true_site_builds_and_links_both_ways(site: ToySite) -> None:
 def test_counted_tables_follow_the_guides(site: ToySite) -> None:
     index = site.root / "docs" / "index.md"
     index.write_text(index.read_text() + "\n```{counted} statistics\n```\n\n{whole}`NANO.md` and {printed}`nano`\n")
+    with index.open("a") as page:
+        page.write("\n```{counted} total\n```\n\n```{counted} problems\n```\n")
     assert site.build().status == 0
     before = site.html("index")
     assert 'href="NANO.md"' in before and 'href="print/nano.html"' in before
+    assert before.index("Both guides together have") < before.index("<h2>NANO")
     words = len((site.root / "docs/_build/html/NANO.md").read_text().split())
     assert f'<td class="text-right"><p>{words}</p></td>' in before
     site.guide.write_text(site.guide.read_text() + "\n## Three more words\n")

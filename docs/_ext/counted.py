@@ -44,22 +44,32 @@ def statistics(project: Project, whole: dict[str, str]) -> str:
     return "\n".join([head, "|---" + "|--:" * len(whole) + "|", *rows])
 
 
+def asked(project: Project, start: str) -> dict[Path, list[str]]:
+    """The practice problems of a guide: page -> a line for each, which links to it."""
+    chapters: dict[Path, list[str]] = {}
+    for made in made_in(project, start):
+        if made.kind == "problem":
+            place = f"{{asked}}`{project.docname(made.page)}#{made.number}`"
+            chapters.setdefault(made.page, []).append(f"- {place}: {opening(made.target)}")
+    return chapters
+
+
 def problems(project: Project, whole: dict[str, str]) -> str:
     """All practice problems, by chapter, each a link."""
-    parts, total = [], 0
+    parts = []
     for start in GUIDES:
-        chapters: dict[Path, list[str]] = {}
-        for made in made_in(project, start):
-            if made.kind == "problem":
-                place = f"{{asked}}`{project.docname(made.page)}#{made.number}`"
-                chapters.setdefault(made.page, []).append(f"- {place}: {opening(made.target)}")
+        chapters, name = asked(project, start), start.partition("/")[0].upper()
         number = sum(map(len, chapters.values()))
-        total += number
-        name = start.partition("/")[0].upper()
         parts.append(f"## {name}\n\n{counted(number, 'problem')} in {counted(len(chapters), 'chapter')}.\n")
         for page, lines in chapters.items():
             parts += [f"### {title_of(page)}\n", "\n".join(lines), ""]
-    return f"Both guides together have {counted(total, 'problem')}.\n\n" + "\n".join(parts)
+    return "\n".join(parts)
+
+
+def total(project: Project, whole: dict[str, str]) -> str:
+    """How many problems there are; a paragraph of its own, for headings are set before what stands around them."""
+    number = sum(len(lines) for start in GUIDES for lines in asked(project, start).values())
+    return f"Both guides together have {counted(number, 'problem')}."
 
 
 def opening(target: str) -> str:
@@ -80,7 +90,11 @@ def opening(target: str) -> str:
     return re.sub(r"\$[^$]*\$|`[^`]*`|([\[\]])", lambda match: f"\\{match[1]}" if match[1] else match[0], words)
 
 
-TABLES: dict[str, Callable[[Project, dict[str, str]], str]] = {"statistics": statistics, "problems": problems}
+TABLES: dict[str, Callable[[Project, dict[str, str]], str]] = {
+    "statistics": statistics,
+    "problems": problems,
+    "total": total,
+}
 
 
 # ---- the skin: Sphinx ----
