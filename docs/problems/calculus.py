@@ -70,8 +70,8 @@ def chain_of_three() -> Problem:
     slopes = (2, -3, 4)
     answer = math.prod(slopes)
     return Problem(
-        f"A chain of three calculations has, at the place where we stand, links with the slopes {slopes[0]}, "
-        f"{slopes[1]} and {slopes[2]}. By how much does the last "
+        f"A chain of three calculations has, at the place where we stand, links with the slopes ${slopes[0]}$, "
+        f"${slopes[1]}$ and ${slopes[2]}$. By how much does the last "
         "output change for each unit of the first input?",
         answer,
         [

@@ -72,7 +72,7 @@ def work_of_depth() -> Problem:
     config = GPTConfig.from_depth(2)
     weights = count_parameters(config).matrices
     return Problem(
-        f"The blocks of a model of depth 2 have ${weights}$ weights. How many operations do their matrices take on "
+        f"The blocks of a model of depth 2 have {weights:,} weights. How many operations do their matrices take on "
         f"the way "
         "forward, for one token?",
         2 * weights,

@@ -36,8 +36,8 @@ def push() -> Problem:
     (-advantage * z.log_softmax(0)[0]).backward()
     force = -z.grad[0].item()
     return Problem(
-        f"A token was chosen with probability {p:g}, in a try with the advantage {advantage:g}. With which force is "
-        "its score pushed, before the division by the number of tokens? (a number below zero pushes down)",
+        f"A token was chosen with probability ${p:g}$, in a try with the advantage ${advantage:g}$. With which force "
+        "is its score pushed, before the division by the number of tokens? (a number below zero pushes down)",
         round(force, 2),
         [
             f"The force is the advantage times $1 - p$: ${advantage:g} \\cdot (1 - {p:g})$.",
