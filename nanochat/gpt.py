@@ -603,8 +603,8 @@ class GPT(nn.Module):
                 f"{end} tokens are more than the context of {self.config.sequence_len} tokens (sequence_len): "
                 f"give the model at most {self.config.sequence_len}"
             )
-        # On a GPU the check would wait for the device at each step. There the engine looks at each prompt first, and the
-        # stages see to it that tokens and model come from one tokenizer.
+        # On a GPU the check would wait for the device at each step. There the engine looks at each prompt first, and
+        # the stages see to it that tokens and model come from one tokenizer.
         if tokens.device.type == "cpu" and tokens.numel() and not torch.compiler.is_compiling():
             low, high = (int(bound) for bound in tokens.aminmax())
             if low < 0 or high >= self.config.vocab_size:
