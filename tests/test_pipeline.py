@@ -51,6 +51,11 @@ def test_all_stages_in_sequence(
     folder = tmp_path / "exported"
     stage("export-hf", "--source=sft", "--run=small", f"--output={folder}")
     assert (folder / "model.safetensors").exists()
+    assert "saved" in stage("import-hf", f"--source={folder}", "--run=back")
+    told = [
+        stage("chat-cli", "--source=sft", f"--run={run}", "-p", "Hello", "--max-tokens=12") for run in ("small", "back")
+    ]
+    assert told[0] == told[1]
 
 
 # The script that runs them -----------------------------------------------------------------------------------------
