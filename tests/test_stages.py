@@ -210,6 +210,17 @@ def test_every_size_can_be_set() -> None:
             sizes(**wrong)
 
 
+def test_on_a_gpu_the_batch_follows_from_the_depth() -> None:
+    def batch(depth: int, kind: str, processes: int = 1, **given: int) -> int:
+        runtime = Runtime(torch.device(kind), torch.bfloat16, world_size=processes)
+        return make_plan(Settings(depth=depth, **given), 320, runtime).total_batch_size
+
+    assert [batch(depth, "cuda") for depth in (1, 5, 10, 20, 40)] == [2**16, 2**17, 2**18, 2**19, 2**20]
+    assert batch(20, "cuda", 8) == 2**19 and batch(1, "cuda", 8) == 8 * 2**16  # not below what all compute at once
+    assert batch(20, "cuda", total_batch_size=2**16) == 2**16
+    assert batch(1, "cpu") == batch(20, "cpu") == 8 * 256
+
+
 @pytest.mark.parametrize("module", ["scripts.tok_train", "scripts.base_train", "scripts.base_eval"])
 def test_scripts_start_the_stages(module: str) -> None:
     shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)

@@ -32,6 +32,7 @@ from nanochat.stages.training import (
     settle_dtype,
     started,
     train,
+    usual_batch_size,
 )
 from nanochat.token_store import TokenStore, encode_corpus, is_large, open_tokens
 from nanochat.tokenizer import Tokenizer, tokenizer_path
@@ -50,7 +51,7 @@ class Settings(RunSettings):
     """The flags of ``nanochat base-train``."""
 
     depth: int = 4
-    """Layers of the model; width, heads, steps, and the learning rates of embedding and head follow from it."""
+    """Layers of the model; width, heads, batch (on a GPU), steps, and the rates of embedding and head follow from it."""
     data: str = "stories"
     """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or several as in stories+wiki."""
     sequence_len: int | None = None
@@ -64,7 +65,7 @@ class Settings(RunSettings):
     num_iterations: int | None = None
     """Steps; if not given, a few minutes' worth on a CPU, and 20 tokens for each parameter on a GPU."""
     total_batch_size: int | None = None
-    """Tokens of one step over all processes; if not given, 8 rows on a CPU and about half a million tokens on a GPU."""
+    """Tokens of one step over all processes; if not given, 8 rows on a CPU, and about 26,000 a layer on a GPU."""
     device_batch_size: int | None = None
     """Rows that one process computes at once; if not given, 8 on a CPU and 32 on a GPU."""
     run: str | None = None
@@ -99,7 +100,7 @@ def make_plan(settings: Settings, vocab_size: int, runtime: Runtime) -> Plan:
     once = rows * sequence_len * runtime.world_size
     given = {f.name: getattr(settings, f.name) for f in fields(Recipe)}
     given["device_batch_size"] = rows
-    given["total_batch_size"] = settings.total_batch_size or (max(1, round(2**19 / once)) * once if gpu else once)
+    given["total_batch_size"] = settings.total_batch_size or usual_batch_size(config, once, runtime)
     given["num_iterations"] = settings.num_iterations or 1
     plan = Plan(model=config, **given)
     if settings.num_iterations is not None:

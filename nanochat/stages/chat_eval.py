@@ -16,7 +16,7 @@ from nanochat.conversation import Message
 from nanochat.distributed import distributed, together
 from nanochat.evaluate import question_of, score_task
 from nanochat.report import RunRecord
-from nanochat.stages.chats import indented, load_tasks, parse_tasks, spoken
+from nanochat.stages.chats import indented, load_tasks, parse_tasks, spoken, tasks_here
 from nanochat.stages.flags import parse_flags, short_flag
 from nanochat.stages.models import find_model
 from nanochat.stages.training import check_least
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with distributed(runtime):
         with together("load the model and the tasks"):
             model, tokenizer, where = find_model(settings.source, settings.run, settings.step, runtime)
-            tasks = load_tasks(settings.tasks, "test", settings.limit)
+            tasks = load_tasks(tasks_here(settings.tasks, Settings.tasks), "test", settings.limit)
         print(f"model       {where}\n")
         print(f"{'task':<24} {'n':>5} {'score':>7} {'+-':>6} {'chance':>7} {'form':>7}")
         folder = Path(where)

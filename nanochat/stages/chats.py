@@ -13,14 +13,22 @@ from typing import Any
 from nanochat.checkpoint import check_writable, load_model
 from nanochat.common import InputError, Runtime
 from nanochat.conversation import Message, Rendered, parse_answer, render
-from nanochat.corpora import Corpus, load_corpus
+from nanochat.corpora import Corpus, load_corpus, wiki_file
 from nanochat.dataloader import ConversationLoader, load_tokens, shuffled
 from nanochat.distributed import together
 from nanochat.engine import Engine
 from nanochat.evaluate import answer_room, prompt_room, prompts_that_fit, question_of, score_chats, score_text
 from nanochat.gpt import GPT
 from nanochat.stages.models import TRAINED, find_model, find_run, maker, run_folder, run_tokenizer
-from nanochat.stages.training import RunSettings, check_least, describe_rates, describe_runtime, settle_dtype, train
+from nanochat.stages.training import (
+    RunSettings,
+    check_least,
+    describe_rates,
+    describe_runtime,
+    settle_dtype,
+    train,
+    usual_batch_size,
+)
 from nanochat.tasks import Task, load_task
 from nanochat.token_store import is_large
 from nanochat.tokenizer import Tokenizer
@@ -51,7 +59,7 @@ class ChatSettings(RunSettings):
     num_iterations: int | None = None
     """Steps; if not given, as many as --epochs asks for."""
     total_batch_size: int | None = None
-    """Tokens of one step over all processes; if not given, 8 rows on a CPU and about half a million tokens on a GPU."""
+    """Tokens of one step over all processes; if not given, 8 rows on a CPU, and about 26,000 a layer on a GPU."""
     device_batch_size: int | None = None
     """Rows that one process computes at once; if not given, 8 on a CPU and 32 on a GPU."""
 
@@ -105,6 +113,30 @@ def load_tasks(text: str, split: str, limit: int | None = None) -> list[Task]:
         The tasks, in the order of the list.
     """
     return [load_task(name, split, limit=number if split == "train" else limit) for name, number in parse_tasks(text)]
+
+
+def tasks_here(text: str, usual: str) -> str:
+    """Take from a stage's own choice of tasks those that this machine has the data for, and say which are left out.
+
+    What somebody names is never left out: there the missing package is an error.
+
+    Args:
+        text: The tasks that were asked for, in the form of :func:`parse_tasks`.
+        usual: Those that the stage takes where nobody asks.
+
+    Returns:
+        ``text``, or what is left of it.
+    """
+    entries = text.split(",")
+    absent = [entry for entry in entries if entry.startswith("wiki-")]
+    if text != usual or not absent:
+        return text
+    try:
+        wiki_file()
+    except InputError as error:
+        print(f"left out    {', '.join(absent)}: {error}")
+        return ",".join(entry for entry in entries if entry not in absent)
+    return text
 
 
 def load_origin(
@@ -216,7 +248,8 @@ def learn_from_chats(
     """
     with together("load the model and the tasks"):
         model, tokenizer, where, name = load_origin(settings.source, settings.run, among, runtime)
-        learnt, asked = load_tasks(settings.tasks, "train"), load_tasks(settings.tasks, "test", HELD_OUT_CHATS)
+        tasks = tasks_here(settings.tasks, type(settings).tasks)
+        learnt, asked = load_tasks(tasks, "train"), load_tasks(tasks, "test", HELD_OUT_CHATS)
         corpus = load_corpus(text) if text is not None and text_share else None
     folder = run_folder(stage, name)
     with together(f"write to {folder}"):
@@ -225,7 +258,7 @@ def learn_from_chats(
     rows = settings.device_batch_size or (32 if gpu else 8)
     length = model.config.sequence_len
     once = rows * length * runtime.world_size
-    batch = settings.total_batch_size or (max(1, round(2**19 / once)) * once if gpu else once)
+    batch = settings.total_batch_size or usual_batch_size(model.config, once, runtime)
     plan = make_plan(
         settings, model, runtime, settings.lr_scale, device_batch_size=rows, total_batch_size=batch, num_iterations=1
     )

@@ -14,7 +14,7 @@ from typing import Any
 from nanochat.checkpoint import latest_step, resume, run_lock, save_checkpoint
 from nanochat.common import InputError, Runtime, Stopped, detect_runtime, stop_on_signal
 from nanochat.distributed import agree, distributed, fingerprint, from_first, together
-from nanochat.gpt import GPT
+from nanochat.gpt import GPT, GPTConfig
 from nanochat.optim import REFERENCE_WIDTH
 from nanochat.report import RunRecord, Track
 from nanochat.tokenizer import Tokenizer
@@ -32,6 +32,34 @@ from nanochat.train import (
 
 TOKENIZER_FILE = "tokenizer.json"
 """The name under which a run keeps the tokenizer that it was trained with, beside its checkpoints."""
+
+STEP_AT_DEPTH_20 = 2**19
+"""Tokens of one step on a GPU at depth 20, where nobody says: about half a million."""
+
+
+def usual_batch_size(config: GPTConfig, once: int, runtime: Runtime) -> int:
+    """Choose the tokens of one step where nobody says.
+
+    A CPU takes what it computes at once: more rows would only make its few steps fewer. On a GPU the batch grows with
+    the depth. A deeper model is trained on more tokens, and the further a training has come, the larger is the batch
+    that still pays (:arxiv:`1812.06162`, section 2).
+
+    Args:
+        config: The model.
+        once: Tokens that all processes compute at once.
+        runtime: Where to compute.
+
+    Returns:
+        A multiple of ``once``.
+
+    Example:
+        >>> config = GPTConfig.from_depth(10, sequence_len=2048)
+        >>> usual_batch_size(config, 32 * 2048, detect_runtime("cpu")) == 32 * 2048
+        True
+    """
+    if runtime.device.type == "cpu":
+        return once
+    return max(1, round(STEP_AT_DEPTH_20 * config.n_layer / 20 / once)) * once
 
 
 @dataclass(frozen=True, kw_only=True)
