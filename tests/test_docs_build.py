@@ -230,7 +230,7 @@ def test_one_file_guides_are_plain(site: ToySite) -> None:
     assert "{" not in text.replace("{#", "") and "### Other bodies" in text
     proofs = (out / "VERIFICATION.md").read_text()
     assert "✅ VERIFIED" in proofs and "docs/nano/x.md:3" in proofs
-    assert "NANO.md" in (out / "README_GUIDES.md").read_text()
+    assert "| How many | NANO | VERIFICATION |" in (out / "README_GUIDES.md").read_text()
     assert text.strip() in (out / "llms-full.txt").read_text()
 
 

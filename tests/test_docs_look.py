@@ -17,7 +17,7 @@ from docs._ext import drawing
 from docs._ext.docstrings import plain_returns
 from docs._ext.look import TAG, flatten, hang, hang_source
 from docs._ext.marks import draw
-from docs._ext.math import Renderer, arrange, place_links
+from docs._ext.math import Renderer, arrange, keep_together, place_links
 from docs._ext.pictures import named_svg
 from docs._ext.symbols import Symbol, SymbolTable
 from docs._ext.terms import link_first_uses, tipped
@@ -109,6 +109,20 @@ def test_scripts_keep_the_classes_that_space_them(table: SymbolTable, katex: Ren
 def test_lines_of_a_formula_are_aligned() -> None:
     assert arrange(r"a &= b \\ c &= d").startswith(r"\begin{aligned}")
     assert arrange(r"\begin{matrix} a \\ b \end{matrix}") == r"\begin{matrix} a \\ b \end{matrix}"
+
+
+def test_a_short_formula_keeps_the_signs_around_it() -> None:
+    page = publish_doctree(
+        r"From (:math:`x`), and :math:`a + b + c + d + e + f + g`. It is :math:`y`; or :math:`z` is."
+    )
+
+    class Html:
+        format = "html"
+
+    keep_together(type("App", (), {"builder": Html})(), page, "page")
+    together = [node.astext() for node in page.findall(nodes.inline) if "nc-together" in node["classes"]]
+    assert together == ["(x),", "y;"]
+    assert page.astext() == "From (x), and a + b + c + d + e + f + g. It is y; or z is."
 
 
 def test_renderings_are_kept_until_a_symbol_changes(tmp_path: Path) -> None:

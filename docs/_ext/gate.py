@@ -118,7 +118,8 @@ def mark_claims(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             continue
         page, anchor = entry(report, verdict)
         title = f"{WORDS[verdict.status]}: how this sentence is checked"
-        mark = link(page, anchor, MARKS[verdict.status], title=title, classes=["claim-mark", verdict.status])
+        # A space that does not break, so that no line begins with a mark.
+        mark = link(page, anchor, f"\u00a0{MARKS[verdict.status]}", title=title, classes=["claim-mark", verdict.status])
         node += mark
 
 

@@ -36,6 +36,9 @@ ANNOTATION = re.compile(r"(<annotation[^>]*>).*(</annotation>)", re.S)
 HTML_LINK = re.compile(rf'<a( class="[^"]*")? href="{SCHEME}([^"]*)"')
 BOUNDED = re.compile(rf"(\\mathop\{{\\href\{{{SCHEME}[^{{}}]*\}}\{{[^{{}}]*\}}\}})(?=[_^])")
 ROOT_SIGN = re.compile(r'(<span class="hide-tail"[^>]*>)(<svg.*?</svg>)(</span>)', re.S)
+SHORT = 24
+"""A formula of at most so many characters stays in one line with the signs around it."""
+OPENING, CLOSING = re.compile(r"[(\[“‘]+$"), re.compile(r"^[.,;:!?)\]”’]+")
 logger = logging.getLogger(__name__)
 
 
@@ -168,6 +171,34 @@ def visit_math_block(translator: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def keep_together(app: Any, doctree: nodes.document, docname: str) -> None:
+    """Let no line end between a short formula and the bracket before it or the full stop behind it."""
+    if app.builder.format != "html":
+        return
+    for formula in list(doctree.findall(nodes.math)):
+        parent = formula.parent
+        place = parent.index(formula)
+        before, after = parent[place - 1] if place else None, parent[place + 1] if place + 1 < len(parent) else None
+        opened = OPENING.search(before) if isinstance(before, nodes.Text) else None
+        closed = CLOSING.search(after) if isinstance(after, nodes.Text) else None
+        if len(formula.astext()) > SHORT or not (opened or closed):
+            continue
+        row: list[nodes.Node] = [formula]
+        first, last = place, place + 1
+        if opened:
+            row.insert(0, nodes.Text(opened[0]))
+            first -= 1
+        if closed:
+            row.append(nodes.Text(closed[0]))
+            last += 1
+        new: list[nodes.Node] = [nodes.inline("", "", *row, classes=["nc-together"])]
+        if opened:
+            new.insert(0, nodes.Text(str(before)[: opened.start()]))
+        if closed:
+            new.append(nodes.Text(str(after)[closed.end() :]))
+        parent[first:last] = [one for one in new if one.astext()]
+
+
 def _collect(app: Any, doctree: nodes.document) -> None:
     found = []
     for node in doctree.findall(lambda one: isinstance(one, nodes.math | nodes.math_block)):
@@ -216,6 +247,7 @@ def setup_math(app: Any) -> None:
     """Register KaTeX as the renderer ``katex`` of ``html_math_renderer``."""
     app.add_html_math_renderer("katex", (visit_math, None), (visit_math_block, None))
     app.connect("doctree-read", _collect)
+    app.connect("doctree-resolved", keep_together, priority=960)
     app.connect("env-purge-doc", _purge)
     app.connect("env-merge-info", _merge)
     app.connect("env-updated", _check)

@@ -51,7 +51,7 @@ class Settings(RunSettings):
     """The flags of ``nanochat base-train``."""
 
     depth: int = 4
-    """Layers of the model; width, heads, batch (on a GPU), steps, and the rates of embedding and head follow from it."""
+    """Layers of the model; width, heads, steps, rates of embedding and head, and on a GPU the batch follow from it."""
     data: str = "stories"
     """The corpus: stories, wiki, pydoc, shards, a folder of text or parquet files, or several as in stories+wiki."""
     sequence_len: int | None = None
