@@ -273,7 +273,7 @@ def practice() -> str:
     check.above(sum(notes.right[-4:]) / 4, 0.9, "right tries of the last four steps")
     check.above(pupils.calling(notes.model), 0.9, "the probability of beginning with a call afterwards")
     return (
-        f"In {len(notes.right)} steps the share of right tries rises from below 70 % to above 90 %, and an answer now "
+        f"In {len(notes.right)} steps the share of right tries rises from below 70% to above 90%, and an answer now "
         "begins with a call nine times in ten or more."
     )
 
@@ -285,7 +285,7 @@ def brevity() -> str:
     check.below(sum(notes.right[-4:]) / 4, 0.3, "right tries of the last four steps")
     check.below(pupils.calling(notes.model), 0.05, "the probability of beginning with a call afterwards")
     return (
-        f"After {len(notes.right)} steps with this judge the reward has risen, fewer than 30 % of the tries "
+        f"After {len(notes.right)} steps with this judge the reward has risen, fewer than 30% of the tries "
         "are right, and the calculator is all but forgotten."
     )
 
