@@ -105,11 +105,13 @@ def before_after() -> Picture:
 def row() -> Picture:
     """A whole chat, token by token."""
     ids, mask = _row()
-    shapes, x, y = [], 2.0, 20.0
-    for k, (name, ink) in enumerate(WRITERS.items()):
-        shapes.append(rect(2 + k * 98.0, 2, 12, 12, ink, 0.3))
-        shapes.append(label(19 + k * 98.0, 8, name if name != "given" else "given marks", SMALL, ink, "start"))
-    y = 26.0
+    shapes, x, y = [], 2.0, 26.0
+    for name, ink in WRITERS.items():
+        words = name if name != "given" else "given marks"
+        shapes.append(rect(x, 2, 12, 12, ink, 0.3))
+        shapes.append(label(x + 17, 8, words, SMALL, ink, "start"))
+        x += 37 + 7.2 * len(words)
+    x = 2.0
     for token, own, who in zip(ids, mask, _writers(ids, mask), strict=True):
         words = _piece(token)
         special = words.startswith("<|")
@@ -141,7 +143,7 @@ def shift() -> Picture:
     both = conversation.render(talk.tokenizer(), chat)
     inputs, targets = talk.loader([both, both], length=len(both.ids) - 1).next_batch()
     shapes = [
-        label(92, 10, "the model reads", SMALL, "ink", bold=True),
+        label(108, 10, "the model reads", SMALL, "ink", bold=True),
         label(302, 10, "and is asked for", SMALL, "ink", bold=True),
     ]
     rows = [f"{'reads':>20}    asked for"]
@@ -149,12 +151,12 @@ def shift() -> Picture:
     for place, (token, target) in enumerate(zip(inputs[0].tolist(), targets[0].tolist(), strict=True)):
         y = 26.0 + 28 * place
         shapes.append(label(14, y + 12, str(place), SMALL, "muted", mono=True))
-        shapes.append(rect(28, y, 150, 24, "muted", 0.06))
-        shapes.append(label(103, y + 12, _piece(token), SMALL, mono=True))
+        shapes.append(rect(28, y, 160, 24, "muted", 0.06))
+        shapes.append(label(108, y + 12, _piece(token), SMALL, mono=True))
         if target != IGNORED:
             asked += 1
-            shapes.append(arrow(182, y + 12, 222, y + 12, "accent"))
-            shapes.append(rect(227, y, 150, 24, "accent", 0.3))
+            shapes.append(arrow(192, y + 12, 218, y + 12, "accent"))
+            shapes.append(rect(222, y, 160, 24, "accent", 0.3))
             shapes.append(label(302, y + 12, _piece(target), SMALL, mono=True))
         else:
             shapes.append(label(302, y + 12, "nothing", SMALL, "muted"))
@@ -191,8 +193,8 @@ def packing() -> Picture:
             y += 24
     text = "\n".join(f"|{row}|" for row in rows)
     return Drawing("".join(shapes), y - 4, text).picture(
-        "Eight rows, each filled with whole chats from left to right; in each chat the places that count are dark.",
-        f"The first {len(rows)} rows that the pupil reads: {chats} whole chats, each in a frame. Dark are the "
+        "Eight rows, each filled with whole chats from left to right; in each chat the places that count are filled.",
+        f"The first {len(rows)} rows that the pupil reads: {chats} whole chats, each in a frame. Filled are the "
         f"{counted:,} of {places:,} places that are asked for something. An end without a frame is empty.",
     )
 

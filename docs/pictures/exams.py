@@ -5,7 +5,7 @@ from __future__ import annotations
 from docs.pictures import Picture, lines
 from nanochat.evaluate import TaskScore
 
-COUNTS = (10, 25, 50, 100, 200, 400, 700, 1000)
+COUNTS = range(10, 1001, 10)
 """Numbers of questions."""
 
 

@@ -50,16 +50,18 @@ def targets() -> Picture:
     inputs, answers = pupil.batch(one)
     few = 7
     ids = [inputs[0, :few].tolist(), answers[0, :few].tolist()]
-    wide, deep = 54.0, 30.0
+    wide, deep = 55.0, 30.0
     shapes, rows = [], []
     for row, (name, tokens) in enumerate(zip(("what the pupil reads", "what it should answer"), ids, strict=True)):
         top = 24 + row * 104.0
         shapes.append(label(2, top - 14, name, TEXT, "ink", "start", bold=True))
         pieces = [show_piece(piece) for piece in _pieces(one, tokens)]
         for k, (piece, token) in enumerate(zip(_pieces(one, tokens), tokens, strict=True)):
-            left = 2 + k * (wide + 3)
+            left = 1 + k * (wide + 1.5)
+            shown = show_piece(piece)
+            size = min(SMALL, (wide - 6) / (0.61 * len(shown)))
             shapes.append(rect(left, top, wide, deep, token_colour(piece), 0.16))
-            shapes.append(label(left + wide / 2, top + deep / 2, show_piece(piece), SMALL, mono=True))
+            shapes.append(label(left + wide / 2, top + deep / 2, shown, size, mono=True))
             shapes.append(label(left + wide / 2, top + deep + 10, str(token), SMALL, "muted", mono=True))
             if not row:
                 shapes.append(arrow(left + wide / 2, top + deep + 22, left + wide / 2, top + 78, "muted"))
@@ -221,7 +223,7 @@ def waking_up() -> Picture:
         ["step 1", "step 2", "step 3"],
         list(kinds.values()),
         show="{:.2g}".format,
-        note="length of the gradient; - is zero",
+        note="length of the gradient; a stroke is zero",
     )
     return drawn.picture(
         "A table of the length of the gradient: at step 1 only the head has one, at step 2 all but the readers, at "
