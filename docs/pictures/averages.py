@@ -202,5 +202,5 @@ def spread_of_sums() -> Picture:
         alt="Two curves that lie on each other. They rise from one for a single number to eight for a sum of 64.",
         caption=f"Sums of {counts[0]} to {counts[-1]} numbers drawn by chance, {len(draws):,} of each. Four numbers "
         f"have a spread of {measured[1][1]:.1f}, sixteen of {measured[3][1]:.1f}: four times as many, twice the "
-        f"spread.",
+        f"spread. The two curves lie on each other.",
     )

@@ -92,7 +92,7 @@ def arrows() -> Picture:
         return 190 + 80 * x, 112 - 78 * y
 
     shapes = []
-    for level in (0.15, 0.35, 0.55, 0.75, 0.92):
+    for level in (0.15, 0.35, 0.55, 0.75):
         a, b = math.sqrt(-2.2 * math.log(level)), math.sqrt(-0.9 * math.log(level))
         ring = [place(0.3 + a * math.cos(k * math.pi / 40), -0.1 + b * math.sin(k * math.pi / 40)) for k in range(81)]
         shapes.append(path(ring, "line", 1.8))
@@ -123,15 +123,15 @@ def arrows() -> Picture:
 def gears() -> Picture:
     """Three wheels: ratios multiply."""
     first, second = 3, 2
-    radii = (66.0, 22.0, 11.0)
-    middle = [82.0]
+    radii = (84.0, 28.0, 14.0)
+    middle, level = [88.0], 88.0
     middle.append(middle[0] + radii[0] + radii[1])
     middle.append(middle[1] + radii[1] + radii[2])
     names, turns = ("x", "a", "y"), (1, first, first * second)
     shapes = []
     for radius, across, ink in zip(radii, middle, ("blue", "accent", "amber"), strict=True):
         shapes.append(
-            f'<circle cx="{across:g}" cy="80" r="{radius - 1:g}" style="fill:{colour(ink)};fill-opacity:0.14;'
+            f'<circle cx="{across:g}" cy="{level:g}" r="{radius - 1:g}" style="fill:{colour(ink)};fill-opacity:0.14;'
             f'stroke:{colour(ink)};stroke-width:2"/>'
         )
         for k in range(max(6, int(radius / 3))):
@@ -139,19 +139,20 @@ def gears() -> Picture:
             shapes.append(
                 path(
                     [
-                        (across + (radius - 5) * math.cos(angle), 80 + (radius - 5) * math.sin(angle)),
-                        (across + (radius - 1) * math.cos(angle), 80 + (radius - 1) * math.sin(angle)),
+                        (across + (radius - 5) * math.cos(angle), level + (radius - 5) * math.sin(angle)),
+                        (across + (radius - 1) * math.cos(angle), level + (radius - 1) * math.sin(angle)),
                     ],
                     ink,
                     2,
                 )
             )
     for k, (name, turn, across) in enumerate(zip(names, turns, middle, strict=True)):
-        shapes.append(label(across, 80 if not k else 80, name, TEXT if k < 2 else SMALL, bold=True))
+        above = radii[k] + 12 if k == 2 else 0  # the smallest wheel has no room for its name
+        shapes.append(label(across, level - above, name, TEXT, bold=True))
         shapes.append(
             label(
-                270,
-                50 + 26 * k,
+                290,
+                level - 26 + 26 * k,
                 f"{name}: {turn} turn{'s' if turn > 1 else ''}",
                 TEXT,
                 ("blue", "accent", "amber")[k],
@@ -161,14 +162,14 @@ def gears() -> Picture:
     shapes.append(
         label(
             WIDTH / 2,
-            166,
+            190,
             f"{first} turns for one, times {second} turns for one, is {first * second} turns for one",
             SMALL,
             "muted",
         )
     )
     text = f"x: 1 turn  --x{first}-->  a: {first} turns  --x{second}-->  y: {first * second} turns"
-    return Drawing("".join(shapes), 178, text).picture(
+    return Drawing("".join(shapes), 202, text).picture(
         "A large wheel turns a smaller one, which turns a still smaller one.",
         f"Each turn of $x$ gives {first} turns of $a$, and each turn of $a$ gives {second} of $y$. So each turn of $x$ "
         f"gives ${first} \\cdot {second} = {first * second}$ turns of $y$.",
@@ -180,16 +181,16 @@ def ramps() -> Picture:
     slopes = (2, 0, -1)
     shapes, text = [], []
     for place, (slope, ink) in enumerate(zip(slopes, ("accent", "muted", "rose"), strict=True)):
-        left, unit = 14.0 + 132 * place, 26.0
-        floor = 128.0 - (0 if slope >= 0 else 52)
-        ends = [(left, floor), (left + 2 * unit * 2, floor - unit * slope * 2)]
+        left, unit = 32.0 + 132 * place, 36.0  # as long for a step up as for a step forward
+        floor = 152.0 + 2 * unit * min(slope, 0)
+        ends = [(left, floor), (left + 2 * unit, floor - 2 * unit * slope)]
         shapes.append(path([ends[0], (ends[1][0], ends[0][1])], "line", 1.2, "4 3"))
         shapes.append(path([(ends[1][0], ends[0][1]), ends[1]], "line", 1.2, "4 3"))
         shapes.append(path(ends, ink, 3))
         words = f"slope {slope}".replace("-", "−")
-        shapes.append(label(left + 2 * unit, 154, words, TEXT, ink, bold=True))
+        shapes.append(label(left + unit, 174, words, TEXT, ink, bold=True))
         text.append(f"{words}: {2 * slope:+d} for two steps forward")
-    return Drawing("".join(shapes), 166, "\n".join(text).replace("-", "−")).picture(
+    return Drawing("".join(shapes), 186, "\n".join(text).replace("-", "−")).picture(
         "Three ramps: one goes up steeply, one is level, one goes down.",
         f"Three ramps, two steps long. With a slope of ${slopes[0]}$ you rise by ${2 * slopes[0]}$, with "
         f"${slopes[1]}$ you "

@@ -81,7 +81,7 @@ def adding_and_multiplying() -> Picture:
     added = [(float(n), 1.0 + 10 * n) for n in steps]
     doubled = [(float(n), float(2**n)) for n in steps]
     overtakes = next(n for n in steps if doubled[n][1] > added[n][1] and n > 0)
-    return lines({"ten more each step": added, "twice as much each step": doubled}, x="steps", marks=True).picture(
+    return lines({"ten more": added, "twice as much": doubled}, x="steps", y="size", marks=True).picture(
         alt="A straight line and a curve. The curve stays below the line at first, then crosses it and shoots up.",
         caption=f"Both begin at one. Adding ten leads for a while, but from step ${overtakes}$ on doubling is ahead, "
         f"and "
@@ -132,15 +132,13 @@ def two_units() -> Picture:
     for value in (0, *bits):
         x = left + width * value / top
         shapes.append(path([(x, 26), (x, 34)], "accent", 2))
+        shapes.append(path([(x, 78), (x, 86)], "amber", 2))
         shapes.append(label(x, 14, f"{value}", SMALL, mono=True))
         if value:
             shapes.append(path([(x, 36), (x, 76)], "line", 1, "3 3"))
             shapes.append(label(x, 100, f"{value * math.log(2):.2f}", SMALL, mono=True))
         else:
             shapes.append(label(x, 100, "0", SMALL, mono=True))
-    for value in range(3):
-        x = left + width * value / math.log(2) / top
-        shapes.append(path([(x, 78), (x, 86)], "amber", 2))
     text = "\n".join(f"{value} {'bit' if value == 1 else 'bits'} = {value * math.log(2):.2f} nats" for value in bits)
     return Drawing("".join(shapes), 112, text).picture(
         alt="Two scales, one above the other. Each number of bits stands above the same surprise in nats.",

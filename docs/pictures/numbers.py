@@ -55,7 +55,7 @@ def rows() -> Picture:
 
 def doubling() -> Picture:
     """Powers of two, as bars."""
-    values = {f"2^{n}": float(2**n) for n in range(9)}
+    values = {f"2{raised}": float(2**n) for n, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸")}
     return bars(values, "{:.0f}".format).picture(
         alt="Bars of the powers of two from 1 to 256; each is twice as long as the one above.",
         caption=f"Each bar is twice as long as the one above it. Eight doublings lead from $1$ to ${2**8}$; "
@@ -87,7 +87,16 @@ def bag() -> Picture:
     """Ten balls, and the same as two strips."""
     red, blue = 7, 3
     shapes = [
-        rect(5 + 38 * place, 5, 30, 30, "rose" if place < red else "blue", 0.6, 15, edge=False)
+        rect(
+            4 + (WIDTH - 8) * (place + 0.5) / (red + blue) - 15,
+            5,
+            30,
+            30,
+            "rose" if place < red else "blue",
+            0.6,
+            15,
+            edge=False,
+        )
         for place in range(red + blue)
     ]
     cut = 4 + (WIDTH - 8) * red / (red + blue)
@@ -114,11 +123,18 @@ def ladder() -> Picture:
         edge += p
     for mark in (0.0, 0.5, 0.8, 1.0):
         shapes.append(label(10 + scale * mark, 106, f"{mark:g}", SMALL, "muted", mono=True))
-    for place, draw in enumerate(sorted(draws)):
-        x = 10 + scale * draw
-        high = 8 + 16 * (place % 3)
-        shapes.append(arrow(x, high + 6, x, 58))
-        shapes.append(label(x, high, f"{draw:.2f}", SMALL, mono=True))
+    order = [10 + scale * draw for draw in sorted(draws)]
+    taken: list[tuple[float, float, float]] = []  # of each label: its ends, and how high it stands
+    for x, draw in zip(order, sorted(draws), strict=True):
+        close = [other - x for other in order if 0 < abs(other - x) < 20]
+        side = "middle" if not close else "end" if min(close) > 0 else "start"
+        start = x - {"middle": 17, "end": 34, "start": 0}[side]
+        high = 38.0
+        while any(start < b and a < start + 34 and high == level for a, b, level in taken):
+            high -= 18
+        taken.append((start, start + 34, high))
+        shapes.append(arrow(x, high + 8, x, 58))
+        shapes.append(label(x, high, f"{draw:.2f}", SMALL, "ink", side, mono=True))
 
     def hit(draw: float) -> str:
         total = 0.0
@@ -197,14 +213,15 @@ def sharing() -> Picture:
 
 def per_cent() -> Picture:
     """Thirty of a hundred."""
-    share, size = 30, 14
+    share, size = 30, 17.0
+    pitch = (WIDTH - 8) / 20
     shapes = [
-        rect(6 + (size + 2) * (place % 20), 6 + (size + 2) * (place // 20), size, size, ink, strength, 2, edge=False)
+        rect(5 + pitch * (place % 20), 5 + pitch * (place // 20), size, size, ink, strength, 2, edge=False)
         for place in range(100)
         for ink, strength in [("accent", 0.7) if place < share else ("muted", 0.2)]
     ]
     text = "\n".join("".join("#" if 20 * row + n < share else "." for n in range(20)) for row in range(5))
-    return Drawing("".join(shapes), 6 + 5 * (size + 2) + 4, text).picture(
+    return Drawing("".join(shapes), 5 * pitch + 8, text).picture(
         alt="A hundred small squares in five rows of twenty; the first thirty are filled.",
         caption=f"{share} of 100 squares: ${share}\\,\\%$, or ${share / 100}$. Of $50$ squares it would be "
         f"${share * 50 // 100}$.",

@@ -71,7 +71,7 @@ def plane(
         if one.beside:
             tip = tuple((a + b) / 2 for a, b in zip(place(one.start), tip, strict=True))
             away -= math.pi / 2
-        centre = tip[0] + (half + 6) * math.cos(away), tip[1] - 13 * math.sin(away) - (6 if abs(away) < 0.1 else 0)
+        centre = tip[0] + (half + 6) * math.cos(away), tip[1] - 13 * math.sin(away) - (12 if abs(away) < 0.1 else 0)
         centre = min(max(centre[0], half), WIDTH - half), max(centre[1], 8)
         shapes.append(label(*centre, name, SMALL + 1, one.ink, bold=True))
         text.append(f"{name}: from ({one.start[0]:.3g}, {one.start[1]:.3g}) to ({one.end[0]:.3g}, {one.end[1]:.3g})")

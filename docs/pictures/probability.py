@@ -26,7 +26,7 @@ def whole() -> Picture:
         for place, share in enumerate(p):
             wide = 392 * share
             shapes.append(rect(x, y, max(wide - 2, 1), 32, INKS[place], 0.3, 2))
-            if wide > 32:
+            if wide > 40:
                 shapes.append(label(x + wide / 2, y + 16, f"{share:.2f}", SMALL, mono=True))
             x += wide
         text.append(f"scores {names}: " + ", ".join(f"{share:.2f}" for share in p) + f"; together {sum(p):.2f}")

@@ -172,7 +172,7 @@ def hands() -> Picture:
             across, down = cos[position, pair].item(), -sin[position, pair].item()
             shapes.append(arrow(x, y, x + unit * across, y - unit * down, "accent" if pair == 0 else "amber"))
             if row == 0:
-                shapes.append(label(x, 6, f"pair {pair + 1}", SMALL, "muted"))
+                shapes.append(label(x, 6, f"i = {pair}", SMALL, "muted"))
         turns = ", ".join(f"{position * 10**-pair:g}" for pair in range(4))
         text.append(f"position {position}: turned by {turns} radians")
     rounds = positions[-1] / (2 * math.pi)

@@ -37,7 +37,7 @@ def adding() -> Picture:
     drawing = plane(
         {
             "[4, 2]": Arrow(tuple(double), "muted"),
-            "[2, 1]": Arrow((2, 1), "accent"),
+            "[2, 1]": Arrow((2, 1), "accent", beside=True),
             "+ [1, 2]": Arrow(tuple(total), "amber", (2, 1), beside=True),
             "[3, 3]": Arrow(tuple(total), "violet"),
         },
@@ -61,7 +61,7 @@ def dot_by_angle() -> Picture:
         angle = math.pi * step / steps
         second = torch.tensor([math.cos(angle), math.sin(angle)])
         points.append((round(math.degrees(angle)), round((first @ second).item(), 6)))
-    drawing = lines({"dot product": points}, x="angle between the arrows, degrees", y="dot product")
+    drawing = lines({"": points}, x="angle between the arrows, degrees", y="dot product", y_from=-2.2, y_to=2.2)
     return drawing.picture(
         alt="A curve that begins at two for an angle of zero, crosses zero at a right angle and ends at minus two for "
         "opposite directions.",
