@@ -216,9 +216,9 @@ def size_of() -> Problem:
     """The size of a negative number."""
     answer = abs(-7) + abs(2)
     return Problem(
-        question="What is $|-7| + |2|$?",
+        question="What is $|{-7}| + |2|$?",
         answer=answer,
-        steps=["$-7$ is seven steps from zero, so $|-7| = 7$.", f"$|2| = 2$, and $7 + 2 = {answer}$."],
+        steps=["$-7$ is seven steps from zero, so $|{-7}| = 7$.", f"$|2| = 2$, and $7 + 2 = {answer}$."],
     )
 
 

@@ -88,9 +88,8 @@ def transposed() -> Problem:
     queries, keys = torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([[4.0, 1.0], [2.0, 5.0]])
     product = queries @ keys.T
     return Problem(
-        r"Two queries stand in the rows of $Q = \begin{bmatrix} 1 & 2 \\ 3 & 0 \end{bmatrix}$ and two keys in the rows "
-        r"of $K = \begin{bmatrix} 4 & 1 \\ 2 & 5 \end{bmatrix}$. Which number of $Q K^\top$ stands in row $1$ and "
-        "column $2$?",
+        r"The rows of $Q$ are two queries, $[\,1,\ 2\,]$ and $[\,3,\ 0\,]$. The rows of $K$ are two keys, "
+        r"$[\,4,\ 1\,]$ and $[\,2,\ 5\,]$. Which number of $Q K^\top$ stands in row $1$ and column $2$?",
         round(product[0, 1].item()),
         (
             "Row $1$, column $2$ holds the dot product of the first query with the second key.",
