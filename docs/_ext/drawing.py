@@ -481,11 +481,12 @@ def grid(
     return Drawing("".join(shapes), height, "\n".join(lines))
 
 
-def _ticks(low: float, high: float, about: int) -> list[float]:
+def _ticks(low: float, high: float, about: int, whole: bool = False) -> list[float]:
     span = high - low or 1.0
-    raw = span / about
+    raw = max(span / about, float(whole))
     power = 10.0 ** math.floor(math.log10(raw))
-    step = min((s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw * 0.999), default=raw)
+    nice = (1, 2, 5, 10) if whole and power < 10 else (1, 2, 2.5, 5, 10)
+    step = min((s * power for s in nice if s * power >= raw * 0.999), default=raw)
     first = math.ceil(low / step - 1e-9)
     return [round(step * k, 10) + 0.0 for k in range(first, int(math.floor(high / step + 1e-9)) + 1)]
 
@@ -523,7 +524,8 @@ def lines(
         y0, y1 = y0 - 0.5, y1 + 0.5
     if x0 == x1:
         x0, x1 = x0 - 0.5, x1 + 0.5
-    y_marks, x_marks = _ticks(y0, y1, 5), _ticks(x0, x1, 5)
+    whole = all(float(point[0]).is_integer() for points in series.values() for point in points)
+    y_marks, x_marks = _ticks(y0, y1, 5), _ticks(x0, x1, 5, whole)
     named = len(series) > 1 or any(series)
     left = 7.6 * max(len(_tick(v)) for v in y_marks) + 12
     top = (20.0 if named else 4.0) + (18 if y else 0)

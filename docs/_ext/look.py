@@ -124,13 +124,26 @@ ACROSS = re.compile(
 
 LONG = 36
 """A line of so many characters fits a phone."""
+WORDS = re.compile(r"(<[^>]*>)|([^<]+)")
+DASHED = re.compile(r"-+(?:&\w+;|[^\s&-])")
+BEGINNING = re.compile(r"^((?:<[^>]*>)*)( +)")
+
+
+def _unbroken(line: str) -> str:
+    """Let no line end behind the dash of a flag or an arrow, nor in front of a word that is longer than the rest.
+
+    >>> _unbroken("a --run")
+    'a <span class="nc-together">--r</span>un'
+    """
+    line = WORDS.sub(lambda m: m[1] or DASHED.sub(r'<span class="nc-together">\g<0></span>', m[2]), line)
+    return BEGINNING.sub(r'\1<span class="nc-together">\2</span>', line)
 
 
 def hang(body: str) -> str:
     """Let a long line of code go on below itself, a step further in than it began: nobody has to scroll sideways.
 
     >>> hang(f'<div class="highlight"><pre>  {"a" * 40}</pre>')[:73]
-    '<div class="highlight"><pre><span class="nc-line" style="--in:2">  aaaaaa'
+    '<div class="highlight"><pre><span class="nc-line" style="--in:2"><span cl'
     """
 
     def parts(match: re.Match[str]) -> str:
@@ -142,7 +155,7 @@ def hang(body: str) -> str:
             bare = html.unescape(TAG.sub("", line))
             if len(bare) > LONG:
                 step = len(bare) - len(bare.removeprefix(">>> ").removeprefix("... ").lstrip(" "))
-                line = f'<span class="nc-line" style="--in:{step}">{line}</span>'
+                line = f'<span class="nc-line" style="--in:{step}">{_unbroken(line)}</span>'
             out.append(line)
         return match[1] + "\n".join(out) + match[3]
 
