@@ -293,7 +293,11 @@ def test_a_long_line_of_code_hangs_below_its_own_beginning() -> None:
     long = "a" * 40
     page = hang(f'<div class="highlight"><pre><span></span>short\n    {long}\n>>> {long}</pre></div><p>{long}</p>')
     lines = page.split("\n")
-    assert "nc-line" not in lines[0] and 'style="--in:4"><span class="nc-together">    </span>a' in lines[1] and 'style="--in:4">>>> a' in lines[2]
+    assert (
+        "nc-line" not in lines[0]
+        and 'style="--in:4"><span class="nc-together">    </span>a' in lines[1]
+        and 'style="--in:4">>>> a' in lines[2]
+    )
     assert page.count("nc-line") == 2 and TAG.sub("", page).count(long) == 3
 
 

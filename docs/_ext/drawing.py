@@ -459,7 +459,7 @@ def grid(
             ink = "heat" if value >= 0 else "rose"
             shapes.append(rect(x + 1, y + 1, cell - 2, tall - 2, ink, 0.05 + 0.6 * share, 3, edge=False))
             if shown and words[i][j]:
-                shapes.append(label(x + cell / 2, y + tall / 2, words[i][j] or "", size, mono=True))
+                shapes.append(label(x + cell / 2, y + tall / 2, (words[i][j] or "").replace("-", "−"), size, mono=True))
     height = head + deep * tall + 2
     if note:
         shapes.append(label(left + cell * wide / 2, height + 10, note, SMALL, "muted"))
@@ -492,7 +492,7 @@ def _ticks(low: float, high: float, about: int, whole: bool = False) -> list[flo
 
 
 def _tick(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}").replace("-", "−")
 
 
 def lines(
