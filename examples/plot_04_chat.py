@@ -389,7 +389,7 @@ for number, (name, what) in enumerate({"form": "form", "right": "number"}.items(
 below.set(xlabel="step", ylabel="of 100 answers", ylim=(-5, 105))
 below.set_title("The form comes first")
 if kept:
-    below.legend(loc="center right")
+    below.legend(loc="lower right")
 # sphinx_gallery_start_ignore
 recorded = (
     [moment for moment in kept["moments"] if moment["step"] in (few, STEPS)]
