@@ -268,9 +268,9 @@ def shapes() -> Picture:
                 Box("values\nB, T, G, D", shape(v), "violet"),
             ],
             [
-                Box("turned,\nnormalised", shape(q), "accent"),
-                Box("turned,\nnormalised", shape(k), "amber"),
-                Box("left as\nthey are", shape(v), "violet"),
+                Box("turned\nand normalised", shape(q), "accent"),
+                Box("turned\nand normalised", shape(k), "amber"),
+                Box("unturned\nand as they are", shape(v), "violet"),
             ],
             Box("weights: B, H, T, T\nqueries · keys, ÷ √D, mask, softmax", shape(weights), "blue"),
             Box("read by each head: B, T, H, D\nweighted sums of the values", shape(read), "violet"),

@@ -76,7 +76,8 @@ def kinds() -> Picture:
         top, bottom = min(p[1] for p in points), max(p[1] for p in points)
         half = 4.3 * len(group) + 2
         x = min(max(x, half + 4), WIDTH - half - 4)
-        y = top - 16 if top > 34 + high / 8 or group == "animals" else bottom + 18
+        above = group != "colours" and (top > 34 + high / 8 or group == "animals")
+        y = top - 16 if above else bottom + 18
         shapes.append(label(x, y, group, SMALL, INKS[group], bold=True))
     lines = [f"{word:<8} {group:<8} {x:5.2f} {y:5.2f}" for (word, group), (x, y) in zip(members, spot, strict=True)]
     text = "\n".join([f"{'word':<8} {'kind':<8} right    up", *lines])

@@ -46,7 +46,7 @@ def temperatures() -> Picture:
     return stack(*parts, gap=8).picture(
         alt="Three groups of four bars for the same four words. At temperature 0.5 the first bar towers over the "
         "others, at 1 it leads, at 2 the bars are nearly even.",
-        caption="Four words with the scores 2, 1, 0 and -1, at three temperatures. The best one has a share of "
+        caption="Four words with the scores 2, 1, 0 and −1, at three temperatures. The best one has a share of "
         f"{best[0.5]:.2f} when cold and {best[2.0]:.2f} when warm. The order never changes.",
     )
 

@@ -54,7 +54,7 @@ def same_distance() -> Picture:
         alt="A triangle of scores. Along each line from the upper left to the lower right, all numbers are the same.",
         caption="One query and one key, turned to every pair of places. Follow a slanting line from the upper left to "
         f"the lower right: at a distance of 1 the score is {values[1][0]:.2f} everywhere, at a distance of 4 "
-        f"{values[4][0]:.2f}.",
+        f"{values[4][0]:.2f}.".replace("-", "−"),
     )
 
 
@@ -64,11 +64,12 @@ def speeds() -> Picture:
     pairs = (0, 6, 12)
     series = {f"pair {pair + 1}": list(enumerate(cos[:, pair].tolist())) for pair in pairs}
     drawing = lines(series, x="distance in tokens", y="cosine of the angle between two hands", y_from=-1, y_to=1)
+    far = f"{cos[2, 0]:.2f}".replace("-", "−")
     return drawing.picture(
         alt="Three waves over a distance of 64 tokens. The first goes up and down ten times, the second nearly twice, "
         "the third falls and does not come back.",
         caption="What three pairs of one head feel, by distance. The fast one tells a distance of 1 from one of 2 "
-        f"clearly ({cos[1, 0]:.2f} against {cos[2, 0]:.2f}), but takes 6 for 0 ({cos[6, 0]:.2f}). The slow one hardly "
+        f"clearly ({cos[1, 0]:.2f} against {far}), but takes 6 for 0 ({cos[6, 0]:.2f}). The slow one hardly "
         f"sees a difference there ({cos[6, 12]:.2f}), and tells near from far.",
     )
 
@@ -80,8 +81,8 @@ def fades() -> Picture:
     drawing = lines(series, x="distance in tokens", y="share of the full score", y_from=0, y_to=1)
     return drawing.picture(
         alt="A jagged curve that falls steeply at first and then goes up and down, over a distance of 511 tokens.",
-        caption="A key that equals its query in all 32 pairs of a head, at ever larger distances. At none it has its "
-        f"full score, at 10 tokens {share[10]:.2f} of it, at 511 still {share[511]:.2f}.",
+        caption="A key that equals its query in all 32 pairs of a head, at ever larger distances. At the "
+        f"same place it has its full score, at 10 tokens {share[10]:.2f} of it, at 511 still {share[511]:.2f}.",
     )
 
 

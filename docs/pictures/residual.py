@@ -80,7 +80,7 @@ def guesses() -> Picture:
     """How likely the trained model finds the real next token, if the guess is read off after each stage."""
     model = shipped.whole()[0]
     inputs, targets = (each[:1] for each in inside.read())
-    start, few = 8, 9
+    start, few = 8, 8
     with torch.no_grad():
         stages = [inside.read_off(model, x)[0].softmax(dim=-1) for x in inside.streams(model, inputs)]
     chances = [[p[place, targets[0, place]].item() for place in range(start, start + few)] for p in stages]
@@ -112,7 +112,7 @@ def highway() -> Picture:
         "replacing, it drops to zero at once and stays there.",
         caption="Read from right to left, as blame travels. Where parts *add*, the correction still has a cosine of "
         f"{adding[6]:.2f} with the original at block 7. Where they *replace*, one block is enough to scramble it: "
-        f"{abs(replacing[10]):.2f} at block 11.",
+        f"{replacing[10]:.2f} at block 11.".replace("-", "−"),
     )
 
 

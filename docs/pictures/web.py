@@ -74,7 +74,7 @@ def wire() -> Picture:
     return Drawing("".join(shapes), y, "\n".join(lines)).picture(
         "A list of lines that begin with data. The first is the start, then come tokens, at the end stands the end. "
         "Of three tokens for the euro sign, only the third has a part.",
-        f"Some of the {len(events)} events, shortened where there is a …. The sign € is three tokens; the first two "
+        f"Some of the {len(events)} events, shortened where dots stand. The sign € is three tokens; the first two "
         "bring no part, the third brings all of it, written as `\\u20ac`, the number of the sign. "
         f"{silent} of the {len(tokens)} tokens bring nothing to show.",
     )

@@ -69,8 +69,8 @@ def score_of_a_pair() -> Problem:
     dot = (turned[12] @ turned[9]).item()
     return Problem(
         "A query and a key are both $(2, 0)$ before they are turned, in a pair that turns by $1$ radian a token. The "
-        "query stands at position 12, the key at position 9. What is their dot product? "
-        "($\\cos 3 \\approx -0.99$; to a whole number)",
+        "query stands at position 12, the key at position 9. What is their dot product, "
+        "to a whole number? Take $\\cos 3 \\approx -0.99$.",
         round(dot),
         (
             "The angle between the hands is $(12 - 9) \\cdot 1 = 3$ radians. Both hands keep their length, $2$.",

@@ -28,7 +28,7 @@ def forced_tokens() -> Problem:
 
 def allowed() -> Problem:
     """Find the one expression that is not refused."""
-    choices = {"A": "2**10", "B": "pi*2", "C": "(7-9)//2", "D": "max(3, 4)"}
+    choices = {"A": "2**10", "B": "pi*2", "C": "(7-9)//2", "D": "max(3,4)"}
     passed = []
     for letter, expression in choices.items():
         try:
