@@ -112,6 +112,7 @@ def variables(dark: bool) -> dict[str, str]:
     """Return the CSS variables of one scheme: ``nc-ink`` and so on, and furo's own in terms of them."""
     own = {f"nc-{name}": pair[dark] for name, pair in PALETTE.items()}
     own["nc-heat"] = HEAT
+    own["nc-thumbnail"] = "invert(0.9) hue-rotate(180deg)" if dark else "none"  # they are drawn for a light page
     return own | {name: f"var(--nc-{colour})" for name, colour in FURO.items()}
 
 

@@ -223,7 +223,7 @@ def references_page(report: Report) -> str:
         "Each is found by its name at every build, so its lines are those of the code as it is now. "
         "The format is `file:first-last`: any editor can jump there.\n",
         filter_box("Follow a reference to its shaded lines."),
-        "| Place | Name | Claims | Explained in |\n|---|---|--:|---|",
+        "{.nc-topics}\n| Place | Name | Claims | Explained in |\n|---|---|--:|---|",
     ]
     place = river(project)
     for file in sorted(files, key=lambda file: (place.get(re.split(r"[/.]", f"{file}/")[1], len(place)), file)):
