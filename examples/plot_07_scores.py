@@ -176,10 +176,10 @@ deaf = {key: (length < 0.01).float().mean().item() for key, length in felt.items
 bins = torch.linspace(-5, 0.3, 40)
 figure, panels = plt.subplots(2, 1, figsize=(4.8, 4), sharex=True)
 for axes, divided in zip(panels, (False, True), strict=True):
-    for colour, D in (("C0", 16), ("C1", 64), ("C2", 1024)):
+    for style, D in (("-", 16), ("--", 64), (":", 1024)):
         # Whoever feels less than the axis shows is counted at its left end.
         logs = felt[D, divided].clamp_min(10**-4.99).log10()
-        shape = {"histtype": "step", "linewidth": 1.6, "color": colour}
+        shape = {"histtype": "step", "linewidth": 1.6, "linestyle": style}
         axes.hist(logs, bins.tolist(), label=f"D = {D}", **shape)
     axes.axvline(-2, color="C3", linewidth=1, linestyle=":")
     axes.set(ylabel="queries")
