@@ -724,7 +724,9 @@ def divergence_stops() -> str:
     with torch.no_grad():
         one.model.blocks[0].mlp.up.weight[0, 0] = math.nan
     before = one.model.head.weight.clone()
-    message = check.raises(InputError, lambda: train.train_step(one.state), "a loss that is no number stops the run")
+    message = check.raises(
+        InputError, lambda: train.train_step(one.state).loss, "a loss that is no number stops the run"
+    )
     check.true("lower the learning rates" in message, "the message names the cure")
     check(one.model.head.weight, before, "the weights were not touched")
     return "A loss or a gradient that is no longer a number stops the run with a message, before any weight has moved."
