@@ -382,7 +382,7 @@ def book(folder: Path, one: str, two: str) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     found = glossary.misplaced(Project(folder, guides=("nano",)))
-    return [f"{at.file.stem}:{at.line}: {at.message}" for at in found]
+    return [f"{file.stem}:{line}: {message}" for file, line, message in found]
 
 
 def test_a_term_is_not_used_before_it_is_introduced(tmp_path: Path) -> None:

@@ -44,22 +44,16 @@ def statistics(project: Project, whole: dict[str, str]) -> str:
     return "\n".join([head, "|---" + "|--:" * len(whole) + "|", *rows])
 
 
-def asked(project: Project, start: str) -> dict[Path, list[str]]:
-    """The practice problems of a guide: page -> a line for each, which links to it."""
-    chapters: dict[Path, list[str]] = {}
-    for made in made_in(project, start):
-        if made.kind == "problem":
-            place = f"{{asked}}`{project.docname(made.page)}#{made.number}`"
-            chapters.setdefault(made.page, []).append(f"- {place}: {opening(made.target)}")
-    return chapters
-
-
 def problems(project: Project, whole: dict[str, str]) -> str:
     """All practice problems, by chapter, each a link."""
     parts = []
     for start in GUIDES:
-        chapters, name = asked(project, start), start.partition("/")[0].upper()
-        number = sum(map(len, chapters.values()))
+        chapters: dict[Path, list[str]] = {}
+        for made in made_in(project, start):
+            if made.kind == "problem":
+                place = f"{{asked}}`{project.docname(made.page)}#{made.number}`"
+                chapters.setdefault(made.page, []).append(f"- {place}: {opening(made.target)}")
+        number, name = sum(map(len, chapters.values())), start.partition("/")[0].upper()
         parts.append(f"## {name}\n\n{counted(number, 'problem')} in {counted(len(chapters), 'chapter')}.\n")
         for page, lines in chapters.items():
             parts += [f"### {title_of(page)}\n", "\n".join(lines), ""]
@@ -68,7 +62,7 @@ def problems(project: Project, whole: dict[str, str]) -> str:
 
 def total(project: Project, whole: dict[str, str]) -> str:
     """How many problems there are; a paragraph of its own, for headings are set before what stands around them."""
-    number = sum(len(lines) for start in GUIDES for lines in asked(project, start).values())
+    number = sum(count(project, start).problems for start in GUIDES)
     return f"Both guides together have {counted(number, 'problem')}."
 
 

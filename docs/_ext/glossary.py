@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ EVERYDAY = frozenset(
 """Terms that a sentence may also use as words like any other."""
 
 _GLOSSARY = re.compile(r"^(:{3,})\{glossary\}[^\n]*\n(.*?)^\1\s*$", re.DOTALL | re.MULTILINE)
+_ENTRY = re.compile(r"((?:^(?!: )\S.*\n)+)((?:^(?:: |[ \t]).*\n|^\n)*)", re.MULTILINE)
+"""One or more terms, each on its line, and what is said of them."""
 _HOME = re.compile(r"Taught in \[[^\]]+\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -44,7 +46,7 @@ def pattern(terms: Collection[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{'|'.join(forms[form] for form in longest)})(?![\w-])")
 
 
-def term_of(words: str, terms: Mapping[str, str]) -> str:
+def term_of(words: str, terms: Collection[str]) -> str:
     """The term of which some words are a form; empty if there is none."""
     for form in (words, words[:1].lower() + words[1:]):
         for base in (form, form[:-1], form[:-2], re.sub(r"ies$", "y", form), re.sub(r"ices$", "ix", form)):
@@ -64,15 +66,6 @@ class Entry:
     """The page that teaches it, as a docname; empty if the entry names none."""
 
 
-@dataclass(frozen=True)
-class Misplaced:
-    """A term without a home, or one that is used before it is introduced."""
-
-    file: Path
-    line: int
-    message: str
-
-
 def entries(text: str, docname: str) -> list[Entry]:
     """The terms of a glossary page.
 
@@ -81,26 +74,15 @@ def entries(text: str, docname: str) -> list[Entry]:
         docname: Its name, against which links are read.
     """
     found: list[Entry] = []
-    for match in _GLOSSARY.finditer(text):
-        names: list[tuple[str, int]] = []
-        body: list[str] = []
-
-        def close(names: list[tuple[str, int]] = names, body: list[str] = body) -> None:
-            home = _HOME.search("\n".join(body))
+    for glossary in _GLOSSARY.finditer(text):
+        for entry in _ENTRY.finditer(glossary[2]):
+            home = _HOME.search(entry[2])
             page = posixpath.normpath(posixpath.join(posixpath.dirname(docname), home[1])) if home else ""
-            found.extend(Entry(name, line, page.removesuffix(".md")) for name, line in names)
-            names.clear()
-            body.clear()
-
-        first = text.count("\n", 0, match.start(2)) + 1
-        for number, line in enumerate(match[2].splitlines(), first):
-            if line[:1].strip() and not line.startswith(": "):
-                if body:
-                    close()
-                names.append((line.strip(), number))
-            elif line.strip():
-                body.append(line)
-        close()
+            first = text.count("\n", 0, glossary.start(2) + entry.start()) + 1
+            found += [
+                Entry(name.strip(), line, page.removesuffix(".md"))
+                for line, name in enumerate(entry[1].splitlines(), first)
+            ]
     return found
 
 
@@ -124,7 +106,7 @@ def uses(text: str, names: frozenset[str]) -> Iterator[Use]:
         text: The source of the page.
         names: The terms to look for.
     """
-    finder, bases = pattern(names), {name: name for name in names}
+    finder = pattern(names)
     for paragraph in guides.paragraphs(text):
         row = 0
         for token in guides.inline(paragraph.text):
@@ -132,31 +114,31 @@ def uses(text: str, names: frozenset[str]) -> Iterator[Use]:
                 row += 1
             elif token.type == "myst_role" and token.meta["name"] == "term":
                 target = re.search(r"<([^<>]+)>$", token.content)
-                name = term_of(target[1] if target else token.content, bases)
+                name = term_of(target[1] if target else token.content, names)
                 if name:
                     yield Use(name, guides.role_text(token.content), paragraph.line + row, True, paragraph.heading > 0)
             elif token.type == "text":
                 for match in finder.finditer(token.content):
-                    yield Use(term_of(match[0], bases), match[0], paragraph.line + row, False, paragraph.heading > 0)
+                    yield Use(term_of(match[0], names), match[0], paragraph.line + row, False, paragraph.heading > 0)
 
 
-def misplaced(project: Project) -> list[Misplaced]:
-    """What stands in the wrong order, in every guide that has a glossary of its own.
+def misplaced(project: Project) -> Iterator[tuple[Path, int, str]]:
+    """File, line and message of what stands in the wrong order, in every guide that has a glossary of its own.
 
     The first page of a guide is its table of contents, and pages that only list are looked things up in: both are
     left out.
     """
-    found: list[Misplaced] = []
     for glossary in project.guide_pages():
         terms = entries(glossary.read_text(encoding="utf-8"), project.docname(glossary))
         if terms:
             start = f"{project.docname(glossary).split('/')[0]}/index"
             pages = [page for page in guides.reading_order(project, start)[1:] if project.docname(page) not in LISTS]
-            found += _in_order(project, glossary, terms, pages)
-    return found
+            yield from _in_order(project, glossary, terms, pages)
 
 
-def _in_order(project: Project, glossary: Path, terms: list[Entry], pages: list[Path]) -> Iterator[Misplaced]:
+def _in_order(
+    project: Project, glossary: Path, terms: list[Entry], pages: list[Path]
+) -> Iterator[tuple[Path, int, str]]:
     homes = {entry.name: entry.home for entry in terms}
     place = {project.docname(page): number for number, page in enumerate(pages)}
     known: set[str] = set()
@@ -172,7 +154,7 @@ def _in_order(project: Project, glossary: Path, terms: list[Entry], pages: list[
             early = use.name not in known and place.get(home, -1) > place[here]
             if early and not use.heading and use.name not in EVERYDAY:
                 known.add(use.name)  # said once
-                yield Misplaced(
+                yield (
                     page,
                     use.line,
                     f"{use.words!r} is a term that only {home} teaches: explain it here in passing and mark it "
@@ -180,13 +162,15 @@ def _in_order(project: Project, glossary: Path, terms: list[Entry], pages: list[
                 )
     for entry in terms:
         if not entry.home:
-            yield Misplaced(
+            yield (
                 glossary,
                 entry.line,
                 f"the term {entry.name!r} does not say which section teaches it: end its definition with a paragraph "
                 "'Taught in [Section](page.md#section).'",
             )
         elif entry.home in place and entry.name not in used_at_home:
-            yield Misplaced(
-                glossary, entry.line, f"the term {entry.name!r} is taught in {entry.home}, which never uses the word"
+            yield (
+                glossary,
+                entry.line,
+                f"the term {entry.name!r} is taught in {entry.home}, which never uses the word",
             )

@@ -86,7 +86,7 @@ def lint(project: Project) -> list[Finding]:
     """All findings of a project: numbers and terms in the guides, line numbers on every page."""
     inside = set(project.guide_pages())
     pages = [finding for path in project.pages() for finding in lint_page(path, path in inside)]
-    return pages + [Finding("term", at.file, at.line, at.message) for at in glossary.misplaced(project)]
+    return pages + [Finding("term", *found) for found in glossary.misplaced(project)]
 
 
 def check_lint(app) -> None:  # noqa: ANN001 - Sphinx stays out of this module
