@@ -42,7 +42,7 @@ def usual_batch_size(config: GPTConfig, once: int, runtime: Runtime) -> int:
 
     A CPU takes what it computes at once: more rows would only make its few steps fewer. On a GPU the batch grows with
     the depth. A deeper model is trained on more tokens, and the further a training has come, the larger is the batch
-    that still pays (:arxiv:`1812.06162`, section 2).
+    that still pays (:arxiv:`1812.06162`).
 
     Args:
         config: The model.
